@@ -1,0 +1,40 @@
+"""The one error a user can cause, and the one place that turns it into an exit code."""
+
+import os
+import sys
+from collections.abc import Callable
+
+USER_ERROR = 2      # exit code for bad input or parameters
+INTERRUPTED = 130   # exit code after Ctrl-C, as shells expect
+
+
+class LockstepError(Exception):
+    """Something the user can put right.
+
+    message: names the thing (file, line, key) and what was found.
+    remedy: what to do about it; may be empty.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run a command's main() and exit: 0 when it is done, 2 with one clear line for a LockstepError."""
+    try:
+        main()
+    except LockstepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+    except BrokenPipeError:
+        # The reader of our output (head, a pager) went away: nothing is left to say, and Python must not try.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,134 @@
+"""Files and folders that appear whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from stages.core.errors import LockstepError
+
+DIGITS = 6  # significant digits of a figure in metrics: enough to compare, few enough to read
+
+
+@contextmanager
+def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file for writing that takes its name only once it is complete and on disk.
+
+    mode: 'w' (UTF-8 text, newline '\\n') or 'wb'.
+    Raises LockstepError where the folder can't be written or the disk is full.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, mode, **text) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill; it takes the name `path` (replacing what was there) only if the block ends well.
+
+    Raises LockstepError where the folder can't be written or the disk is full.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        for file in sorted(partial.rglob("*")):
+            if file.is_file():
+                sync_file(file)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(partial, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def sync_file(path: Path) -> None:
+    """Have the file's bytes reach the disk before we go on."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Have a rename in this folder reach the disk; systems that can't sync a folder are left alone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def cannot_write(path: Path, error: OSError) -> LockstepError:
+    """The one wording for a write that failed."""
+    reason = error.strerror or str(error)
+    return LockstepError(f"Cannot write {path}: {reason}.", "Make room or give write permission there, then run again.")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    with whole_file(path) as file:
+        file.write(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, keys in the given order, whole or not at all. Raises ValueError on NaN or infinity."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, made_by: str) -> Any:
+    """Read JSON that an earlier stage wrote.
+
+    made_by: the command to run when the file is missing.
+    Raises LockstepError when it is missing or broken.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LockstepError(f"{path} is missing.", f"Run `{made_by}` first.") from None
+    except ValueError as error:
+        raise LockstepError(f"{path} is not valid JSON: {error}.", f"Run `{made_by}` to make it again.") from None
+
+
+def figure(value: float) -> float:
+    """Round a figure for a metrics file to DIGITS significant digits."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes on the disk that holds `path`, or its nearest existing parent."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def require_space(path: Path, needed: int) -> None:
+    """Raise LockstepError unless `needed` bytes are free where `path` will be written."""
+    free = free_bytes(path)
+    if free < needed:
+        raise LockstepError(
+            f"Too little disk for {path}: {needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free.",
+            "Make room, then run again.",
+        )

@@ -1,0 +1,258 @@
+"""params.yaml as typed, frozen values. An unknown, missing or impossible value is an error, and all errors come at once.
+
+params.yaml says what each setting means; this file says what it may be. There are no defaults here: one place holds
+the values. A stage's main() reads whole sections or single keys as `params.section.key`; a test compares those with
+what dvc.yaml declares for the stage.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from stages.core.errors import LockstepError
+from stages.core.paths import PARAMS
+
+
+def _no_bool(value: Any) -> Any:
+    """YAML's true is a whole number to Python; here it is a mistake."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")
+    return value
+
+
+def _none(value: Any) -> Any:
+    """The word none, in params.yaml, is Python's None: YAML's own null is easily overlooked."""
+    return None if value == "none" else value
+
+
+Number = BeforeValidator(_no_bool)
+Optional = BeforeValidator(_none)
+Whole = Annotated[int, Number, Field(ge=0)]
+Count = Annotated[int, Number, Field(ge=1)]
+Fraction = Annotated[float, Number, Field(ge=0, le=1)]
+Positive = Annotated[float, Number, Field(gt=0)]
+NotNegative = Annotated[float, Number, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: frozen, every key known and given, no infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class Data(Section):
+    path: str
+    files: str | list[str]
+    kind: Literal["auto", "qa", "text"]
+    question: str
+    answer: str
+    context: Annotated[str | None, Optional]
+    header: bool
+    delimiter: str
+    encoding: str
+    html: bool
+    passage_chars: Whole
+    corrections: Annotated[str | None, Optional]
+
+
+class Split(Section):
+    method: Literal["hash", "random"]
+    train: Annotated[float, Number, Field(gt=0, le=1)]
+    validation: Fraction
+    test: Fraction
+    near_duplicate: Annotated[float, Number, Field(gt=0, le=1)]
+
+    @model_validator(mode="after")
+    def _sum_is_one(self) -> "Split":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, validation and test sum to {total:g}; make them sum to 1")
+        return self
+
+
+class Prompt(Section):
+    template: str
+    loss_on: Literal["answer", "all"]
+
+    @model_validator(mode="after")
+    def _has_both_fields(self) -> "Prompt":
+        question, answer = self.template.find("{question}"), self.template.find("{answer}")
+        if question < 0 or answer < question or self.template.count("{question}") + self.template.count("{answer}") != 2:
+            raise ValueError("template needs {question} once and, after it, {answer} once")
+        return self
+
+
+class Tokenize(Section):
+    max_tokens: Annotated[int, Number, Field(ge=8)]
+    overlong: Literal["truncate", "drop", "error"]
+    chunk_tokens: Annotated[int, Number, Field(ge=8)]
+    pad_token: Annotated[str | None, Optional]
+
+
+class Scratch(Section):
+    vocab_size: Annotated[int, Number, Field(ge=257)]
+    context: Annotated[int, Number, Field(ge=8)]
+    layers: Count
+    heads: Count
+    width: Count
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "Scratch":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        return self
+
+
+class Model(Section):
+    base: str
+    revision: Annotated[str | None, Optional]
+    dropout: Annotated[Annotated[float, Number, Field(ge=0, lt=1)] | None, Optional]
+    scratch: Scratch
+
+
+class Device(Section):
+    name: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["auto", "fp32", "bf16"]
+    threads: Literal["auto"] | Count
+    deterministic: bool
+
+
+class Train(Section):
+    epochs: Count
+    batch_size: Count
+    accumulation: Count
+    packing: bool
+    learning_rate: Positive
+    schedule: Literal["linear", "cosine", "constant"]
+    warmup: Fraction
+    weight_decay: NotNegative
+    max_grad_norm: Positive
+    early_stopping: Whole
+    checkpoint_minutes: Positive
+    compile: bool
+
+
+class Evaluate(Section):
+    samples: Whole
+
+
+class Generation(Section):
+    max_new_tokens: Count
+    temperature: NotNegative
+    top_p: Annotated[float, Number, Field(gt=0, le=1)]
+    top_k: Whole
+    repetition_penalty: Positive
+    history_turns: Whole
+
+
+class Export(Section):
+    push_to_hub: bool
+    hub_repo: Annotated[str | None, Optional]
+    hub_private: bool
+
+
+class Tracking(Section):
+    enabled: bool
+    uri: str
+    experiment: str
+
+
+class Params(Section):
+    seed: Whole
+    data: Data
+    split: Split
+    prompt: Prompt
+    tokenize: Tokenize
+    model: Model
+    device: Device
+    train: Train
+    evaluate: Evaluate
+    generation: Generation
+    export: Export
+    tracking: Tracking
+
+
+def load_params(path: Path = PARAMS) -> Params:
+    """Read and check all settings.
+
+    Raises LockstepError naming every problem: its key, the value found, what is allowed.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LockstepError(f"{path} is missing.", "Run from the project's root folder.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        what = getattr(error, "problem", None) or "not UTF-8 text"
+        raise LockstepError(f"{path}{where} is not valid YAML: {what}.", "Put that line right.") from None
+    return check_params(values, path)
+
+
+def check_params(values: Any, path: Path = PARAMS) -> Params:
+    """Turn parsed YAML into Params. Raises LockstepError listing every problem, a line each."""
+    if not isinstance(values, dict):
+        raise LockstepError(f"{path} holds no settings.", "Restore it with `git checkout params.yaml`.")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        problems: dict[str, list[str]] = {}
+        for problem in error.errors():
+            key, reason = _describe(problem)
+            problems.setdefault(key, []).append(reason)
+        text = "; ".join(key + " or ".join(dict.fromkeys(reasons)) for key, reasons in problems.items())
+        raise LockstepError(f"{path}: {text}.", "Put it right there.") from None
+
+
+def _describe(problem: Any) -> tuple[str, str]:
+    """One pydantic problem in a user's words: 'section.key = value: ' and what is allowed."""
+    location = _keys(problem["loc"])
+    key = ".".join(location)
+    kind, found = problem["type"], problem["input"]
+    if kind == "extra_forbidden":
+        return key, f": no such setting{_did_you_mean(location)}"
+    if kind == "missing":
+        return key, " is missing"
+    reason = problem["msg"].removeprefix("Value error, ")
+    for theirs, ours in WORDING.items():
+        reason = reason.replace(theirs, ours)
+    shown = "" if isinstance(found, dict) else f" = {found!r}"
+    return f"{key}{shown}: ", f"{reason[0].lower()}{reason[1:]}"
+
+
+WORDING = {
+    "Input should be": "allowed is",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid boolean": "true or false",
+    "a valid string": "a text",
+    ", unable to parse string as a number": "",
+    ", unable to parse string as an integer": "",
+    ", got a number with a fractional part": "",
+    ", unable to interpret input": "",
+}
+
+
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """The part of a pydantic location that is keys of params.yaml (the rest names members of a union)."""
+    keys: list[str] = []
+    section: Any = Params
+    for part in location:
+        keys.append(str(part))
+        field = getattr(section, "model_fields", {}).get(part)
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, Section):
+            break
+        section = field.annotation
+    return keys
+
+
+def _did_you_mean(location: list[str]) -> str:
+    """', did you mean ...?' where a known key is close to the unknown one."""
+    section: Any = Params
+    for part in location[:-1]:
+        section = section.model_fields[part].annotation
+    close = difflib.get_close_matches(location[-1], section.model_fields, n=1)
+    return f", did you mean {'.'.join([*location[:-1], close[0]])}?" if close else ""

@@ -1,0 +1,37 @@
+"""Where everything lies, relative to the project's root, in the order the data flows."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+PRESETS = Path("presets")
+
+RAW = Path("data/raw")
+CORRECTIONS = RAW / "corrections.jsonl"
+
+PREPARED = Path("data/prepared")
+REJECTS = PREPARED / "rejects.jsonl"
+
+TOKENIZED = Path("data/tokenized")
+TOKENIZER = TOKENIZED / "tokenizer"
+
+BASE_MODEL = Path("models/base")
+FINETUNED = Path("models/finetuned")
+EXPORT = Path("models/export")
+
+CHECKPOINTS = Path(".checkpoints")
+
+METRICS = Path("metrics")
+PREPARE_METRICS = METRICS / "prepare.json"
+TOKENIZE_METRICS = METRICS / "tokenize.json"
+TRAIN_METRICS = METRICS / "train.json"
+EVALUATE_METRICS = METRICS / "evaluate.json"
+SAMPLES = METRICS / "samples.md"
+PLOTS = METRICS / "plots"
+LEARNING_CURVE = PLOTS / "learning_curve.csv"
+
+SPLITS = ("train", "validation", "test")
+
+
+def prepared_split(split: str) -> Path:
+    """The JSON Lines file of one split: 'train', 'validation' or 'test'."""
+    return PREPARED / f"{split}.jsonl"
