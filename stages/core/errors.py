@@ -24,6 +24,10 @@ class LockstepError(Exception):
         return f"{self.message} {self.remedy}".strip()
 
 
+class Stopped(BaseException):
+    """The work was asked to stop and has saved what it had; `args[0]` says why and where."""
+
+
 def run_command(main: Callable[[], None]) -> None:
     """Run a command's main() and exit: 0 when it is done, 2 with one clear line for a LockstepError."""
     try:
@@ -35,6 +39,9 @@ def run_command(main: Callable[[], None]) -> None:
         # The reader of our output (head, a pager) went away: nothing is left to say, and Python must not try.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Stopped as stop:
+        print(f"stopped: {stop}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -149,6 +149,7 @@ class Generation(Section):
 
 
 class Export(Section):
+    weights: Literal["fp32", "bf16", "fp16"]
     push_to_hub: bool
     hub_repo: Annotated[str | None, Optional]
     hub_private: bool

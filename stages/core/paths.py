@@ -27,7 +27,8 @@ TRAIN_METRICS = METRICS / "train.json"
 EVALUATE_METRICS = METRICS / "evaluate.json"
 SAMPLES = METRICS / "samples.md"
 PLOTS = METRICS / "plots"
-LEARNING_CURVE = PLOTS / "learning_curve.csv"
+EPOCH_CURVE = PLOTS / "epochs.csv"
+STEP_CURVE = PLOTS / "steps.csv"
 
 SPLITS = ("train", "validation", "test")
 

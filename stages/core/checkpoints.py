@@ -1,0 +1,128 @@
+"""Checkpoints of a training run: whole or ignored, and resumed only by the run that wrote them.
+
+They lie in .checkpoints/<fingerprint>, outside DVC's outs, for DVC deletes outs before a stage runs. The fingerprint
+covers all that decides the result, so a changed parameter, file, base or code line starts afresh.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from stages.core.files import sync_file, sync_folder, write_json
+
+SEAL = "sealed.json"  # lists the size and hash of each file; written last, so a checkpoint without it is not whole
+PARENT_SECONDS = 1.0  # how often we look whether the process that started us is still there
+
+
+def hash_file(path: Path) -> str:
+    """BLAKE2b of a file's bytes, in hex."""
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_paths(paths: Iterable[Path]) -> str:
+    """One hash over files and folders: names relative to each, and bytes. Missing paths count as missing."""
+    digest = hashlib.blake2b(digest_size=16)
+    for root in paths:
+        files = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else [root]
+        for path in files:
+            content = hash_file(path) if path.is_file() else "missing"
+            digest.update(f"{root.name}/{path.relative_to(root)}\0{content}\0".encode())
+    return digest.hexdigest()
+
+
+def fingerprint(values: Any, paths: Iterable[Path]) -> str:
+    """The name of a run: a hash of its settings (anything JSON can hold) and of every file it depends on."""
+    text = json.dumps(values, sort_keys=True, default=str) + hash_paths(paths)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def seal(folder: Path) -> None:
+    """Declare a checkpoint whole, once its bytes are on disk."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
+    for path in files:
+        sync_file(path)
+    sync_folder(folder)
+    write_json(folder / SEAL, {str(path.relative_to(folder)): [path.stat().st_size, hash_file(path)] for path in files})
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a checkpoint is sealed and every file still has the bytes that were sealed."""
+    try:
+        listed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        return all(
+            (folder / name).stat().st_size == size and hash_file(folder / name) == digest
+            for name, (size, digest) in listed.items()
+        )
+    except (OSError, ValueError, TypeError, AttributeError):
+        return False
+
+
+def checkpoint_step(folder: Path) -> int:
+    """The optimizer step in a name such as checkpoint-120."""
+    return int(folder.name.rsplit("-", 1)[1])
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Checkpoints of a run, the latest first, whole or not."""
+    return sorted(folder.glob("checkpoint-*"), key=checkpoint_step, reverse=True)
+
+
+def latest_whole(folder: Path) -> Path | None:
+    """The latest whole checkpoint of a run; broken ones are removed on the way."""
+    for checkpoint in checkpoints_in(folder):
+        if is_whole(checkpoint):
+            return checkpoint
+        shutil.rmtree(checkpoint)
+    return None
+
+
+def keep_latest(folder: Path, count: int) -> None:
+    """Remove all but the `count` latest checkpoints."""
+    for old in checkpoints_in(folder)[count:]:
+        shutil.rmtree(old)
+
+
+class StopRequest:
+    """Set when the run should save and end: SIGTERM, Ctrl-C, or the death of the process that started it.
+
+    DVC killed leaves its child running, which would go on for hours writing outs that nobody takes.
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._parent = os.getppid()
+        self._done = threading.Event()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._on_signal)
+        threading.Thread(target=self._watch_parent, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.reason:  # asked twice: the user does not want to wait for the save
+            raise KeyboardInterrupt
+        self.reason = "stopped by Ctrl-C" if number == signal.SIGINT else "stopped by SIGTERM"
+
+    def _watch_parent(self) -> None:
+        while not self._done.wait(PARENT_SECONDS):
+            if os.getppid() != self._parent:
+                self.reason = self.reason or "the process that started it is gone"
+                return

@@ -1,0 +1,89 @@
+"""Making a text clean to read, and folding it so that trifles don't tell two texts apart."""
+
+import re
+import unicodedata
+import warnings
+
+MISSING = frozenset({"NULL", "#N/A", "<NA>", "\\N", "nan"})   # what databases and pandas write for a missing value
+
+INVISIBLE = re.compile(
+    "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    # joiners have a meaning inside Persian, Indic and emoji sequences only
+    "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
+)
+BLANKS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+UNTIDY = re.compile("[^\n\x20-\x7e]|  | \n|\n\n\n")        # an ASCII text without any of these is clean already
+BLANK_RUN = re.compile(r"(?<=[^ \t\n])[ \t]+")             # indentation, of code and lists, stays
+LINE_TAIL = re.compile(r"[ \t]+\n")
+EMPTY_LINES = re.compile(r"\n{3,}")
+
+TAG = re.compile(r"</?(?:p|br|div|span|a|b|i|ul|ol|li|strong|em|h[1-6]|table|tr|td)\b[^<>]*>", re.IGNORECASE)
+MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&#?\w{2,8};")
+BLOCKS = ["p", "div", "li", "ul", "ol", "tr", "table", "blockquote", "pre", "h1", "h2", "h3", "h4", "h5", "h6"]
+
+
+def clean_text(text: str, html: bool = False) -> str:
+    """The text in Unicode NFC, without control and invisible characters, with tidy white space.
+
+    Line breaks become \\n and stay, at most one empty line in a row; runs of blanks become one, except at the
+    beginning of a line. html: take tags out and resolve entities first.
+    """
+    if html and MARKUP.search(text):
+        text = html_to_text(text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+        text = BLANKS.sub(" ", LINE_ENDS.sub("\n", INVISIBLE.sub("", text)))
+    if UNTIDY.search(text):
+        text = CONTROLS.sub("", LINE_ENDS.sub("\n", text))
+        text = EMPTY_LINES.sub("\n\n", LINE_TAIL.sub("\n", BLANK_RUN.sub(" ", text)))
+    return text.strip()
+
+
+def html_to_text(text: str) -> str:
+    """What a browser would show: no tags, scripts or styles, entities resolved, a line for each block."""
+    from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)
+        soup = BeautifulSoup(text, "html.parser")
+    for unseen in soup(["script", "style", "head", "template"]):
+        unseen.decompose()
+    for line_break in soup("br"):
+        line_break.replace_with("\n")
+    for block in soup(BLOCKS):
+        block.append("\n")
+    return soup.get_text()
+
+
+def holds_html(text: str) -> bool:
+    """Whether there are tags in the text."""
+    return "<" in text and TAG.search(text) is not None
+
+
+# --- folding -------------------------------------------------------------------------------------------------------
+
+APOSTROPHES = re.compile("['\u2018\u2019\u02bc`]")
+# Marks of sentences. What changes the meaning (+ - # % < > = * / & $ @) stays: C++ is not C#, and -3 is not 3.
+SENTENCE_MARKS = r'.,;:!?"()\[\]{}'
+OTHER_MARKS = "".join(
+    re.escape(chr(code))
+    for first, last in ((0xA1, 0x2070), (0x2E00, 0x2E80), (0x3000, 0x3040), (0xFE10, 0xFE70), (0xFF00, 0xFF66))
+    for code in range(first, last)
+    if unicodedata.category(chr(code))[0] == "P"
+)
+HYPHEN = r"(?<=[^\W\d])-(?=[^\W\d])"   # p-value is p value
+ASCII_FOLD = re.compile(f"[{SENTENCE_MARKS}]|{HYPHEN}")
+FOLD = re.compile(f"[{SENTENCE_MARKS}{OTHER_MARKS}]|{HYPHEN}")
+
+
+def fold(text: str) -> str:
+    """The text without case, punctuation and white space that don't change what it says: two texts that fold to the
+    same are exact duplicates. A text of punctuation alone stays as it is."""
+    folded = text.casefold()
+    if folded.isascii():
+        folded = ASCII_FOLD.sub(" ", folded.replace("'", "").replace("`", ""))
+    else:
+        folded = FOLD.sub(" ", APOSTROPHES.sub("", unicodedata.normalize("NFKC", folded)))
+    return " ".join(folded.split()) or text.strip()

@@ -1,0 +1,112 @@
+"""A conversation: turns, what of them the model is shown, and the next answer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from stages.core.generation import Answer, Engine, Sampling
+from stages.core.hub import resolve_base
+from stages.core.model import load_model
+from stages.core.prompt import PROMPT_FILE, Prompt, read_prompt
+from stages.core.tokenizer import encode, load_tokenizer, opening_ids
+
+
+@dataclass(slots=True)
+class Turn:
+    """A question and the answer it got."""
+
+    question: str
+    answer: str
+
+
+@dataclass(slots=True)
+class Assistant:
+    """A loaded model with all that talking to it takes: its prompt and the settings it was exported with."""
+
+    engine: Engine
+    prompt: Prompt
+    sampling: Sampling
+    history_turns: int
+    name: str
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The model's tokenizer."""
+        return self.engine.tokenizer
+
+
+@dataclass(slots=True)
+class Conversation:
+    """What was said, and how the next answer is made. Many conversations may share one assistant."""
+
+    assistant: Assistant
+    sampling: Sampling
+    turns: list[Turn] = field(default_factory=list)
+
+    def ask(self, question: str) -> Iterator[str]:
+        """The answer in pieces. The turn is added when the answer ends, or is stopped after its first piece."""
+        answer = Answer()
+        try:
+            pieces = self.assistant.engine.stream_into(answer, self.prompt_ids(question), self.sampling)
+            yield from stripped(pieces) if self.assistant.prompt.kind == "qa" else pieces
+        finally:
+            if answer.text:
+                self.turns.append(Turn(question, answer.text.strip()))
+
+    def prompt_ids(self, question: str) -> list[int]:
+        """Ids of the latest turns and the question. Whole turns are left out, the oldest first, until the answer has
+        room in the context; a question too long by itself loses its beginning."""
+        count = self.assistant.history_turns
+        return prompt_ids(self.assistant, self.turns[-count:] if count else [], question, self.sampling.max_new_tokens)
+
+
+def prompt_ids(assistant: Assistant, turns: list[Turn], question: str, room: int) -> list[int]:
+    """Ids the model is shown, leaving `room` tokens for the answer (at most half the context)."""
+    tokenizer, prompt = assistant.tokenizer, assistant.prompt
+    opening = opening_ids(tokenizer)
+    if prompt.kind == "text" and not opening:
+        opening = [tokenizer.eos_token_id]  # a text begins after the end of another
+    budget = assistant.engine.context - min(room, assistant.engine.context // 2) - len(opening)
+    asked = encode(tokenizer, [prompt.question_text(question)])[0]
+    history: list[int] = []
+    for turn in reversed(turns):
+        ids = encode(tokenizer, [prompt.question_text(turn.question), prompt.answer_text(turn.answer)])
+        whole = [*ids[0], *ids[1], tokenizer.eos_token_id]
+        if len(whole) + len(history) + len(asked) > budget:
+            break
+        history = whole + history
+    return opening + history + asked[-budget:]
+
+
+def stripped(pieces: Iterator[str]) -> Iterator[str]:
+    """Pieces without the blanks before the first word."""
+    started = False
+    for piece in pieces:
+        piece = piece if started else piece.lstrip()
+        if piece:
+            started = True
+            yield piece
+
+
+def load_assistant(model: str, revision: str | None = None) -> Assistant:
+    """Load an exported model from a folder or Hub id, ready to talk.
+
+    A model without our prompt.json (any causal language model) is talked to with the default template.
+    Raises LockstepError when it can't be loaded.
+    """
+    folder = resolve_base(model, revision)
+    loaded = load_model(folder, model).to("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(folder, model)
+    prompt = read_prompt(folder, "make export") if (folder / PROMPT_FILE).exists() else Prompt()
+    config = loaded.generation_config
+    sampling = Sampling(
+        max_new_tokens=config.max_new_tokens or Sampling.max_new_tokens,
+        temperature=(1.0 if config.temperature is None else config.temperature) if config.do_sample else 0.0,
+        top_p=config.top_p or 1.0,
+        top_k=config.top_k or 0,
+        repetition_penalty=config.repetition_penalty or 1.0,
+    )
+    return Assistant(Engine(loaded, tokenizer), prompt, sampling, prompt.history_turns, Path(model).name)

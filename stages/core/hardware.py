@@ -1,0 +1,71 @@
+"""Which device, number format and threads a run uses, resolved once, and what makes it repeatable."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from stages.core.errors import LockstepError
+from stages.core.params import Device
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """device: 'cpu', 'cuda' or 'mps'. precision: 'fp32' or 'bf16' (weights stay fp32). threads: of the CPU."""
+
+    device: str
+    precision: str
+    threads: int
+
+    def __str__(self) -> str:
+        name = torch.cuda.get_device_name() if self.device == "cuda" else self.device.upper()
+        return f"{name}, {self.precision}, {self.threads} thread{'s' if self.threads != 1 else ''}"
+
+    def autocast(self) -> torch.autocast:
+        """Context in which matrix products run in this precision."""
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def set_up(settings: Device, seed: int) -> Hardware:
+    """Resolve 'auto', seed every random number generator and switch deterministic algorithms on or off.
+
+    Raises LockstepError when the wanted device or precision is not there.
+    """
+    threads = available_cores() if settings.threads == "auto" else settings.threads
+    # cuBLAS reads this when CUDA starts; without it its sums may be added up in changing order.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not settings.deterministic
+    device = _device(settings.name)
+    return Hardware(device, _precision(settings.precision, device), threads)
+
+
+def available_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _device(wanted: str) -> str:
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[wanted]:
+        found = [name for name, is_there in there.items() if is_there]
+        raise LockstepError(f"device.name is {wanted}, but this machine has {', '.join(found)} only.", "Set it to auto.")
+    return wanted
+
+
+def _precision(wanted: str, device: str) -> str:
+    if wanted != "auto":
+        return wanted
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if device == "cpu" and cpu_has_bf16() else "fp32"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bf16 in hardware (AVX512-BF16 or AMX); emulated bf16 is slower than fp32."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)

@@ -1,0 +1,86 @@
+"""The Hugging Face Hub: bases that come from it, exports that go to it."""
+
+import os
+from pathlib import Path
+
+from stages.core.errors import LockstepError
+
+WEIGHT_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "merges.txt", "vocab.txt", "*.model", "*.jinja"]
+
+
+def is_folder(base: str) -> bool:
+    """True when `base` names a folder here rather than a Hub id: it exists, or can't be an id."""
+    return Path(base).is_dir() or base.startswith((".", "/", "~")) or base.count("/") > 1
+
+
+def resolve_base(base: str, revision: str | None) -> Path:
+    """The folder that holds a base model: as given, or downloaded from the Hub into its cache.
+
+    Weights are taken as safetensors only, so nothing is unpickled.
+    Raises LockstepError when the folder or id is unknown, or the Hub can't be reached and the cache has no copy.
+    """
+    folder = Path(base).expanduser()
+    if is_folder(base):
+        if not (folder / "config.json").is_file():
+            raise LockstepError(
+                f"model.base = {base} is no model folder: {folder / 'config.json'} is missing.",
+                "Give a folder made by save_pretrained, a Hub id such as distilgpt2, or scratch.",
+            )
+        return folder
+    return _download(base, revision)
+
+
+def _download(base: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    name = base if revision is None else f"{base} at revision {revision}"
+    try:
+        return Path(snapshot_download(base, revision=revision, allow_patterns=WEIGHT_FILES))
+    except GatedRepoError:
+        raise LockstepError(f"{name} asks for its licence to be accepted.", "Accept it on the Hub and set HF_TOKEN.") from None
+    except RevisionNotFoundError:
+        raise LockstepError(f"The Hub has no {name}.", "Put model.revision right, or set it to none.") from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise LockstepError(
+            f"model.base = {base}: no folder here and no model on the Hub has this name.",
+            "Check the spelling; a private model needs HF_TOKEN.",
+        ) from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise LockstepError(
+            f"{name} is not in the cache and the Hub can't be reached ({type(error).__name__}).",
+            "Go online once, or set model.base to models/base, which needs no network.",
+        ) from None
+
+
+def push_folder(folder: Path, repo: str, private: bool) -> str:
+    """Upload a folder as a model to the Hub; returns its address.
+
+    The token is read from the environment (HF_TOKEN) by huggingface_hub and goes nowhere else.
+    Raises LockstepError when the upload is refused or the Hub can't be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = HfApi(token=os.environ["HF_TOKEN"])
+    try:
+        url = api.create_repo(repo, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Model exported by Lockstep")
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise LockstepError(f"The Hub did not take {repo}: {str(error).splitlines()[0]}", "models/export itself is complete.") from None
+    return str(url)
+
+
+def check_push(repo: str | None) -> None:
+    """Raise LockstepError unless a push could start: a repository name and a token are there."""
+    if not repo or repo.count("/") > 1:
+        raise LockstepError("export.push_to_hub is true but export.hub_repo names no repository.", "Set it to owner/name.")
+    if not os.environ.get("HF_TOKEN"):
+        raise LockstepError("export.push_to_hub is true but HF_TOKEN is not set.", "Export a Hub token that can write as HF_TOKEN.")

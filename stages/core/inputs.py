@@ -1,0 +1,131 @@
+"""Which files `data.path` and `data.files` mean, and whether they hold questions and answers or plain texts."""
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.core.errors import LockstepError
+
+TEXT_ENDINGS = (".txt", ".text", ".md", ".markdown")
+TABLE_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
+GLOB = "*?["
+SHOWN_NAMES = 5   # file names listed in an error
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to read. name is how records and rejects call it: as the user wrote it, but never an absolute path."""
+
+    path: Path
+    name: str
+
+    @property
+    def ending(self) -> str:
+        """The lower-case ending of the file's name, with its dot."""
+        return self.path.suffix.lower()
+
+
+def find_sources(where: str, files: str | list[str], corrections: str | None = None) -> list[Source]:
+    """The files to read, in the order of their names.
+
+    where, files: data.path and data.files. corrections: a file that is read apart and so left out of a folder.
+    Raises LockstepError when the path is missing or a pattern of data.files matches nothing.
+    """
+    path = Path(where)
+    if path.is_dir():
+        return _in_folder(path, [files] if isinstance(files, str) else files, corrections)
+    if path.exists():
+        return [Source(path, _shown(path))]
+    if any(character in where for character in GLOB):
+        raise LockstepError(
+            f"data.path = {where}: no such file.", "Put the folder into data.path and the pattern into data.files."
+        )
+    raise LockstepError(f"data.path = {where}: no such file or folder{_near(path)}.", "Put it right in params.yaml.")
+
+
+def find_corrections(corrections: str | None) -> list[Source]:
+    """The file of corrected answers, where there is one and it holds something."""
+    path = Path(corrections) if corrections else None
+    return [Source(path, _shown(path))] if path and path.is_file() and path.stat().st_size else []
+
+
+def kind_of(sources: list[Source], wanted: str) -> str:
+    """'qa' or 'text'.
+
+    wanted: data.kind; 'auto' goes by the endings of the names.
+    Raises LockstepError when both kinds are found, or a file has an ending that is not read.
+    """
+    readable = {"qa": (*TABLE_ENDINGS, ".txt"), "text": TEXT_ENDINGS, "auto": (*TABLE_ENDINGS, *TEXT_ENDINGS)}[wanted]
+    odd = [source for source in sources if source.ending not in readable]
+    if odd:
+        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+        what = f"data.kind {wanted}" if wanted != "auto" else "prepare"
+        raise LockstepError(
+            f"{odd[0].path}{more}: {what} does not read files ending in {odd[0].ending or 'nothing'}.",
+            f"It reads {', '.join(readable)}; convert the file, or leave it out with data.files.",
+        )
+    if wanted != "auto":
+        return wanted
+    texts = [source for source in sources if source.ending in TEXT_ENDINGS]
+    if texts and len(texts) < len(sources):
+        table = next(source for source in sources if source.ending not in TEXT_ENDINGS)
+        raise LockstepError(
+            f"{texts[0].path} is a text, {table.path} is a table: one run reads one kind.",
+            "Choose the files with data.files, or the kind with data.kind.",
+        )
+    return "text" if texts else "qa"
+
+
+def _in_folder(folder: Path, patterns: list[str], corrections: str | None) -> list[Source]:
+    apart = Path(corrections).absolute() if corrections else None
+    found: dict[str, Source] = {}
+    for pattern in patterns:
+        if Path(pattern).is_absolute() or ".." in Path(pattern).parts or not pattern:
+            raise LockstepError(f"data.files = {pattern!r} leaves {folder}.", "Name files inside it.")
+        try:
+            matches = [path for path in folder.glob(pattern) if path.is_file() and not _is_hidden(path, folder)]
+        except ValueError as error:
+            raise LockstepError(f"data.files = {pattern!r}: {str(error).lower()}.", 'Write "**/*.txt", say.') from None
+        if not matches:
+            raise LockstepError(f"{folder}: no file matches data.files = {pattern!r}.", _there(folder))
+        for path in matches:
+            if path.absolute() != apart:
+                name = path.relative_to(folder).as_posix()
+                found[name] = Source(path, f"{_shown(folder)}/{_shown(Path(name))}".removeprefix("./"))
+    if not found:
+        raise LockstepError(f"{folder} holds nothing but the corrections.", "Put your data there too.")
+    return [found[name] for name in sorted(found)]
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """Dot files and DVC's pointer files are no data."""
+    return path.suffix == ".dvc" or any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _there(folder: Path) -> str:
+    """What the folder does hold, in a sentence."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    names = [name for name in names if not name.startswith(".")]
+    if not names:
+        return "The folder is empty: put your files there."
+    more = ", ..." if len(names) > SHOWN_NAMES else ""
+    return f'It holds {", ".join(names[:SHOWN_NAMES])}{more}; files in subfolders are matched by "**/*".'
+
+
+def _near(path: Path) -> str:
+    """', did you mean ...?' where a name beside the missing one is close to it."""
+    try:
+        beside = [other.name for other in path.parent.iterdir()]
+    except OSError:
+        return f" (there is no folder {path.parent})" if path.parent != Path() else ""
+    close = difflib.get_close_matches(path.name, sorted(beside), n=1)
+    return f", did you mean {path.parent / close[0]}?" if close else ""
+
+
+def _shown(path: Path) -> str:
+    """The path as seen from the project's root; outside of it the last name only."""
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    inside = not path.is_absolute() and ".." not in path.parts
+    return os.fsencode(path.as_posix() if inside else path.name).decode("utf-8", errors="replace")

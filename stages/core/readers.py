@@ -1,0 +1,80 @@
+"""The user's rows as they stand in the files, one after the other, each with its file and line."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from pathlib import Path
+
+from stages.core.columns import PairColumns
+from stages.core.console import say
+from stages.core.encoding import find_encoding, open_text, shown_encoding
+from stages.core.errors import LockstepError
+from stages.core.inputs import Source
+from stages.core.json_files import read_json_rows
+from stages.core.params import Data
+from stages.core.tables import DELIMITERS, Row, read_parquet, read_table
+from stages.core.texts import Passage, read_passages
+
+PEEK = 100   # rows whose keys are looked at, as the objects of a JSON file need not all have the same
+
+
+@dataclass(slots=True)
+class Noted:
+    """What is worth counting about the files themselves."""
+
+    encodings: Counter[str] = field(default_factory=Counter)     # files by encoding
+    left_aside: Counter[str] = field(default_factory=Counter)    # see PairColumns.noted
+
+
+def read_pairs(source: Source, settings: Data, noted: Noted) -> Iterator[tuple[int, str, str]]:
+    """(line, question, answer) of each row, uncleaned.
+
+    Raises LockstepError for a file that holds no rows, is damaged, or whose columns can't be told.
+    """
+    rows = _rows(source, settings, noted)
+    first = list(islice(rows, PEEK))
+    if not first:
+        raise LockstepError(f"{source.path} holds no rows.", "Add rows below its header, or leave the file out.")
+    found = list(dict.fromkeys(name for _, cells in first for name in cells))
+    columns = PairColumns(source.path, found, settings.question, settings.answer, settings.context)
+    for line, cells in chain(first, rows):
+        yield line, *columns.pair(line, cells)
+    noted.left_aside.update(columns.noted)
+
+
+def read_texts(source: Source, settings: Data, noted: Noted) -> Iterator[Passage]:
+    """The passages of a text file, uncleaned. Raises LockstepError for a file that is empty or no text."""
+    codec = _encoding(source, settings.encoding, noted)
+    return read_passages(source.path, codec, settings.passage_chars)
+
+
+def _rows(source: Source, settings: Data, noted: Noted) -> Iterator[Row]:
+    if source.ending == ".parquet":
+        return read_parquet(source.path)
+    if source.ending == ".txt":
+        _require_table(source.path)
+    codec = _encoding(source, settings.encoding, noted)
+    if source.ending in (".json", ".jsonl", ".ndjson"):
+        return read_json_rows(source.path, codec)
+    return read_table(source.path, codec, settings.delimiter, settings.header)
+
+
+def _encoding(source: Source, wanted: str, noted: Noted) -> str:
+    codec = find_encoding(source.path, wanted)
+    shown = shown_encoding(codec)
+    noted.encodings[shown] += 1
+    if shown != "utf-8" and wanted == "auto":
+        say("prepare", f"{source.name} is read as {shown}; if letters come out wrong, name another in data.encoding")
+    return codec
+
+
+def _require_table(path: Path) -> None:
+    """Raise LockstepError for a .txt file whose first line holds no delimiter: it is a text, or a format of its own."""
+    with open_text(path, "latin-1") as file:
+        first = next((line for line in file if line.strip()), "")
+    if not any(delimiter in first for delimiter in DELIMITERS):
+        raise LockstepError(
+            f"{path} is no table: its first line, {first.strip()[:40]!r}, has no delimiter.",
+            "Convert it to CSV or JSON with a question and an answer each, or set data.kind to text.",
+        )

@@ -1,0 +1,133 @@
+"""From prepared records to rows, for both kinds of data, with the figures of metrics/tokenize.json."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import AutoConfig, PreTrainedTokenizerFast
+
+from stages.core.errors import LockstepError
+from stages.core.files import figure
+from stages.core.hub import resolve_base
+from stages.core.params import Model, Tokenize
+from stages.core.paths import prepared_split
+from stages.core.prompt import Prompt
+from stages.core.records import Question, Text, iterate_records
+from stages.core.rows import Overlong, QuestionRows, Row, text_rows
+from stages.core.tokenizer import (
+    SCRATCH,
+    check_vocabulary,
+    context_length,
+    load_tokenizer,
+    set_pad_token,
+    train_tokenizer,
+)
+
+BATCH = 1000  # records tokenized at a time
+
+
+def prepared_kind() -> str:
+    """'qa' or 'text', as the train split holds. Raises LockstepError when it is missing or empty."""
+    first = next(iterate_records(prepared_split("train")), None)
+    if first is None:
+        raise LockstepError(f"{prepared_split('train')} is empty.", "Run `make prepare` again.")
+    return "qa" if isinstance(first, Question) else "text"
+
+
+def base_tokenizer(model: Model, settings: Tokenize) -> tuple[PreTrainedTokenizerFast, dict[str, int]]:
+    """The base's tokenizer (or, for scratch, one learnt from the train split), checked against the model.
+
+    Returns it with vocabulary figures for the metrics.
+    Raises LockstepError when it doesn't fit the model, or the wanted lengths don't fit the model's context.
+    """
+    if model.base == SCRATCH:
+        tokenizer = train_tokenizer(_train_texts(), model.scratch.vocab_size, model.scratch.context)
+        vocabulary, context = len(tokenizer), model.scratch.context
+        set_pad_token(tokenizer, settings.pad_token)
+    else:
+        folder = resolve_base(model.base, model.revision)
+        tokenizer = load_tokenizer(folder, model.base)
+        config = AutoConfig.from_pretrained(folder)
+        before = len(tokenizer)
+        set_pad_token(tokenizer, settings.pad_token)
+        check_vocabulary(tokenizer, config, added=len(tokenizer) - before)
+        vocabulary, context = config.get_text_config().vocab_size, context_length(config) or settings.max_tokens
+    for key in ("max_tokens", "chunk_tokens"):
+        if getattr(settings, key) > context:
+            raise LockstepError(
+                f"tokenize.{key} is {getattr(settings, key)}, but {model.base} can look back {context} tokens only.",
+                f"Set it to {context} or less.",
+            )
+    return tokenizer, {"vocabulary_tokenizer": len(tokenizer), "vocabulary_model": vocabulary}
+
+
+def _train_texts() -> Iterator[str]:
+    for record in iterate_records(prepared_split("train")):
+        if isinstance(record, Question):
+            yield record.question
+            yield record.answer
+        else:
+            yield record.text
+
+
+class RowMaker:
+    """Makes the rows of one split after another, noting what had to be cut or dropped."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, prompt: Prompt, loss_on: str, settings: Tokenize) -> None:
+        self.tokenizer = tokenizer
+        self.kind = prompt.kind
+        self.chunk_tokens = settings.chunk_tokens
+        self.questions = QuestionRows(tokenizer, prompt, loss_on, settings.max_tokens, settings.overlong)
+
+    @property
+    def noted(self) -> Overlong:
+        """Rows cut or dropped so far."""
+        return self.questions.noted
+
+    def make(self, path: Path) -> Iterator[Row]:
+        """The rows of one prepared file, in its order."""
+        records = iterate_records(path)
+        if self.kind == "text":
+            yield from text_rows(self.tokenizer, (r for r in records if isinstance(r, Text)), self.chunk_tokens)
+            return
+        while batch := [r for r in islice(records, BATCH) if isinstance(r, Question)]:
+            yield from self.questions.rows(batch)
+
+
+def token_metrics(kind: str, sizes: dict[str, np.ndarray], noted: Overlong) -> dict[str, Any]:
+    """Figures of the tokenized data. sizes: split -> (rows, 2) array of length and targets of each row.
+
+    Raises LockstepError when the train split has no row left.
+    """
+    if not len(sizes["train"]):
+        raise LockstepError("No row of the train split is left.", "Raise tokenize.max_tokens or set overlong to truncate.")
+    every = np.concatenate(list(sizes.values()))
+    return {
+        "kind": kind,
+        "rows": {split: len(rows) for split, rows in sizes.items()},
+        "tokens": int(every[:, 0].sum()),
+        "targets": int(every[:, 1].sum()),
+        "tokens_of_train": int(sizes["train"][:, 0].sum()),
+        "length": {
+            "p50": figure(float(np.percentile(every[:, 0], 50))),
+            "p90": figure(float(np.percentile(every[:, 0], 90))),
+            "p99": figure(float(np.percentile(every[:, 0], 99))),
+            "longest": int(every[:, 0].max()),
+        },
+        "truncated": len(noted.question_cut) + len(noted.answer_cut),
+        "truncated_answers": len(noted.answer_cut),
+        "dropped": len(noted.dropped),
+    }
+
+
+def rejected(noted: Overlong) -> list[dict[str, Any]]:
+    """The rows cut or dropped, as lines for rejects.jsonl."""
+    reasons = (
+        (noted.question_cut, "question cut to tokenize.max_tokens"),
+        (noted.answer_cut, "answer cut to tokenize.max_tokens"),
+        (noted.dropped, "dropped: longer than tokenize.max_tokens"),
+    )
+    return [{"file": file, "line": line, "reason": reason} for places, reason in reasons for file, line in places]
+

@@ -1,0 +1,293 @@
+"""The training loop: Transformers' Trainer with our batches, our loss and our checkpoints."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.nn import functional
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from stages.core.batches import collate
+from stages.core.checkpoints import StopRequest, keep_latest, latest_whole, seal
+from stages.core.console import ProgressLine
+from stages.core.errors import LockstepError, Stopped
+from stages.core.files import read_json, write_json, write_text
+from stages.core.hardware import Hardware
+from stages.core.params import Train
+from stages.core.paths import EPOCH_CURVE, STEP_CURVE
+from stages.core.scoring import score_rows, target_logits
+
+CURVE_POINTS = 100        # points of the learning curve inside a run
+CHECKPOINTS_KEPT = 2      # the one before stays until the next is whole
+COUNTERS = "counters.json"
+CURVES = "curves.json"
+BEST = "best.safetensors"  # weights of the epoch with the lowest validation loss
+
+
+class SumLossTrainer(Trainer):
+    """Trainer whose loss is the sum over the target tokens of a step, divided once by their number."""
+
+    def __init__(self, *, hardware: Hardware, pad_id: int, curves: "Curves", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model_accepts_loss_kwargs = True  # have Trainer count a step's targets and not divide again
+        self.hardware = hardware
+        self.pad_id = pad_id
+        self.nll = torch.zeros((), dtype=torch.float64 if hardware.device != "mps" else torch.float32)
+        self.targets = torch.zeros((), dtype=torch.long)
+        self.tokens = 0  # trained on so far, by earlier processes of this run too
+        self.curves = curves
+
+    def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None, **_: Any) -> Any:
+        """Mean -ln p per target token of the whole optimizer step, scalar tensor."""
+        logits, labels = target_logits(model, inputs)
+        nll = functional.cross_entropy(logits.float(), labels, reduction="sum")
+        with torch.no_grad():
+            # Kept on the device, so that no step waits for the CPU.
+            self.nll = self.nll.to(nll.device) + nll
+            self.targets = self.targets.to(nll.device) + labels.numel()
+        self.tokens += inputs["input_ids"].numel()
+        return nll / num_items_in_batch
+
+    def take_point(self) -> dict[str, float]:
+        """Tokens so far, mean training loss per target since the last call, and learning rate.
+
+        Raises LockstepError when the loss is not a number.
+        """
+        loss = float(self.nll / self.targets.clamp(min=1))
+        if not math.isfinite(loss):
+            raise LockstepError("The training loss is not a number any more.", "Lower train.learning_rate.")
+        self.nll.zero_()
+        self.targets.zero_()
+        return {"tokens": self.tokens, "loss": loss, "learning_rate": self._get_learning_rate()}
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Score the validation rows, and as many train rows the same way, without dropout."""
+        unwrapped = self.accelerator.unwrap_model(self.model)
+        metrics = {
+            f"{name}_loss": score_rows(unwrapped, rows, self.hardware, self.pad_id).loss
+            for name, rows in self.eval_dataset.items()
+            if len(rows)
+        }
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        run = Path(self.args.output_dir)
+        checkpoint = run / f"checkpoint-{self.state.global_step}"
+        counters = {"nll": float(self.nll), "targets": int(self.targets), "tokens": self.tokens}
+        write_json(checkpoint / COUNTERS, counters)
+        self.curves.write(checkpoint)
+        seal(checkpoint)
+        keep_latest(run, CHECKPOINTS_KEPT)
+
+    def resume(self, checkpoint: Path) -> None:
+        """Take up the counters and curves of a checkpoint; Trainer itself takes up the rest."""
+        counters = read_json(checkpoint / COUNTERS, "make train")
+        self.nll.fill_(counters["nll"])
+        self.targets.fill_(counters["targets"])
+        self.tokens = counters["tokens"]
+        self.curves.read(checkpoint)
+
+
+class Curves(TrainerCallback):
+    """Collects the learning curves, the best epoch and when to stop; its state travels in the checkpoint.
+
+    steps: one {step, tokens, loss, learning_rate} per point; epochs: one {epoch, train_loss, validation_loss} each,
+    the first before training.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.steps: list[dict[str, float]] = []
+        self.epochs: list[dict[str, float]] = []
+
+    @property
+    def best_epoch(self) -> int:
+        """Index into `epochs` of the lowest validation loss; the last where there is no validation."""
+        losses = [epoch.get("validation_loss", 0.0) for epoch in self.epochs]
+        if not any(losses):
+            return len(self.epochs) - 1
+        return min(range(len(losses)), key=lambda index: losses[index])
+
+    @property
+    def patience_is_over(self) -> bool:
+        """Whether the last `patience` epochs brought no better validation loss."""
+        return bool(self.patience) and len(self.epochs) - 1 - self.best_epoch >= self.patience
+
+    def read(self, checkpoint: Path) -> None:
+        """Take up the curves where a checkpoint left them."""
+        state = read_json(checkpoint / CURVES, "make train")
+        self.steps, self.epochs = state["steps"], state["epochs"]
+
+    def write(self, checkpoint: Path) -> None:
+        """Lay the curves so far into a checkpoint."""
+        write_json(checkpoint / CURVES, {"steps": self.steps, "epochs": self.epochs})
+
+
+class Curve(TrainerCallback):
+    """Feeds Curves from the running trainer."""
+
+    def __init__(self, curves: Curves, trainer: "SumLossTrainer", best: Path | None) -> None:
+        self.curves, self.trainer, self.best = curves, trainer, best
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if not self.curves.epochs:
+            self.trainer.evaluate()
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.global_step % max(1, state.max_steps // CURVE_POINTS) == 0 or state.global_step == state.max_steps:
+            self.curves.steps.append({"step": state.global_step, **self.trainer.take_point()})
+
+    def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, metrics: dict, **_: Any) -> None:
+        self.curves.epochs.append({"epoch": round(state.epoch or 0), "tokens": self.trainer.tokens, **metrics})
+        if self.best is not None and self.curves.best_epoch == len(self.curves.epochs) - 1:
+            save_weights(self.trainer.accelerator.unwrap_model(self.trainer.model), self.best)
+        if self.curves.patience_is_over:
+            control.should_training_stop = True
+
+
+class Progress(TrainerCallback):
+    """The one moving line."""
+
+    def __init__(self, trainer: SumLossTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.began, self.tokens = time.monotonic(), self.trainer.tokens
+        self.line = ProgressLine("train", state.max_steps, state.global_step)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        pace = (self.trainer.tokens - self.tokens) / (time.monotonic() - self.began)
+        loss = self.trainer.curves.epochs[-1].get("validation_loss")
+        shown = f"validation loss {loss:.3f}, " if loss is not None else ""
+        epoch = f"epoch {state.epoch:.1f} of {state.num_train_epochs}"
+        self.line.update(state.global_step, f"{epoch}, {shown}{pace:,.0f} tokens/s,")
+
+    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.line.clear()
+
+
+class Saver(TrainerCallback):
+    """Saves every few minutes and when asked to stop; after a stop's save it ends training with Stopped."""
+
+    def __init__(self, minutes: float, stop: StopRequest) -> None:
+        self.seconds = minutes * 60
+        self.stop = stop
+        self.saved = time.monotonic()
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.stop.reason or time.monotonic() - self.saved > self.seconds:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.saved = time.monotonic()
+        if self.stop.reason:
+            raise Stopped(f"{self.stop.reason}; saved at step {state.global_step} of {state.max_steps}, the next run goes on from there")
+
+
+def save_weights(model: PreTrainedModel, path: Path) -> None:
+    """Write the model's weights as one safetensors file, whole or not at all."""
+    from safetensors.torch import save_model
+
+    partial = path.with_name(path.name + ".partial")
+    save_model(model, str(partial))
+    partial.replace(path)
+
+
+def load_weights(model: PreTrainedModel, path: Path) -> None:
+    """Read what save_weights wrote."""
+    from safetensors.torch import load_model
+
+    load_model(model, str(path))
+
+
+def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: Path) -> TrainingArguments:
+    """Our settings in Trainer's words. folder: where checkpoints go."""
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule if settings.schedule != "constant" else "constant_with_warmup",
+        warmup_steps=settings.warmup,  # below 1: a fraction of all steps
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch_fused",
+        bf16=hardware.precision == "bf16",
+        use_cpu=hardware.device == "cpu",
+        torch_compile=settings.compile,
+        seed=seed,
+        data_seed=seed,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to=[],
+        remove_unused_columns=False,
+        dataloader_pin_memory=hardware.device == "cuda",
+    )
+
+
+def make_trainer(
+    model: PreTrainedModel,
+    splits: dict[str, Dataset],
+    settings: Train,
+    hardware: Hardware,
+    pad_id: int,
+    seed: int,
+    folder: Path,
+    stop: StopRequest,
+) -> SumLossTrainer:
+    """A trainer ready to run or resume; it fills `trainer.curves`.
+
+    splits: 'train' and 'validation'; without validation rows there is no best epoch and no early stopping.
+    """
+    train, validation = splits["train"], splits["validation"]
+    curves = Curves(settings.early_stopping if len(validation) else 0)
+    scored = {"train": train.select(range(min(len(train), max(len(validation), 100)))), "validation": validation}
+    trainer = SumLossTrainer(
+        hardware=hardware,
+        pad_id=pad_id,
+        curves=curves,
+        model=model,
+        args=training_arguments(settings, hardware, seed, folder),
+        train_dataset=train,
+        eval_dataset=scored,
+        data_collator=lambda rows: collate(rows, pad_id, settings.packing),
+    )
+    trainer.add_callback(Curve(curves, trainer, folder / BEST if len(validation) else None))
+    trainer.add_callback(Progress(trainer))
+    trainer.add_callback(Saver(settings.checkpoint_minutes, stop))
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def run(trainer: SumLossTrainer) -> None:
+    """Train to the end from the latest whole checkpoint of this run, if there is one, and put the best weights back.
+
+    Raises Stopped after a requested stop, once a checkpoint is written.
+    """
+    folder = Path(trainer.args.output_dir)
+    checkpoint = latest_whole(folder)
+    if checkpoint is not None:
+        trainer.resume(checkpoint)
+    if checkpoint is None or not trainer.curves.patience_is_over:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    else:
+        trainer._load_from_checkpoint(str(checkpoint))
+    if (folder / BEST).exists():
+        load_weights(trainer.accelerator.unwrap_model(trainer.model), folder / BEST)
+
+
+def write_curves(curves: Curves) -> None:
+    """Write the curves as CSV files for DVC plots: per epoch and within epochs."""
+    for path, points in ((EPOCH_CURVE, curves.epochs), (STEP_CURVE, curves.steps)):
+        names = list(points[0]) if points else []
+        lines = [",".join(names)] + [",".join(f"{point[name]:.6g}" for name in names) for point in points]
+        write_text(path, "\n".join(lines) + "\n")

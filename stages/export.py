@@ -1,0 +1,61 @@
+"""export: the fine-tuned model as a folder that stands by itself, and to the Hub when asked.
+
+Reads models/finetuned and the metrics; writes models/export: weights, tokenizer with chat template, generation config,
+prompt and model card.
+"""
+
+if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
+    import sys
+
+    sys.stderr.write("error: Run it as `python -m stages.export` from the project's root.\n")
+    sys.exit(2)
+
+from stages.core.command import describe
+from stages.core.errors import run_command
+
+
+def main() -> None:
+    """Run the stage. Raises LockstepError for what the user can put right."""
+    describe("export", __doc__)
+    from dataclasses import replace
+
+    from stages.core.card import model_card
+    from stages.core.console import say
+    from stages.core.files import read_json, whole_folder, write_text
+    from stages.core.hub import check_push, push_folder
+    from stages.core.model import export_dtype, generation_config, load_model, save_model
+    from stages.core.params import load_params
+    from stages.core.paths import EVALUATE_METRICS, EXPORT, FINETUNED, TRAIN_METRICS
+    from stages.core.prompt import read_prompt, write_prompt
+    from stages.core.tokenizer import load_tokenizer
+    from stages.core.tracking import track
+
+    params = load_params()
+    if params.export.push_to_hub:
+        check_push(params.export.hub_repo)
+    prompt = replace(read_prompt(FINETUNED, "make train"), history_turns=params.generation.history_turns)
+    tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
+    model = load_model(FINETUNED, "models/finetuned").to(export_dtype(params.export.weights))
+    if prompt.kind == "qa":
+        tokenizer.chat_template = prompt.chat_template(tokenizer.eos_token)
+    card = model_card(
+        title=(params.export.hub_repo or "lockstep-model").rpartition("/")[2],
+        base=params.model.base,
+        data=params.data.path,
+        prompt=prompt,
+        evaluate=read_json(EVALUATE_METRICS, "make evaluate"),
+        train=read_json(TRAIN_METRICS, "make train"),
+    )
+    with whole_folder(EXPORT) as folder:
+        save_model(model, tokenizer, folder, generation_config(params.generation, tokenizer))
+        write_prompt(folder, prompt)
+        write_text(folder / "README.md", card)
+    where = str(EXPORT)
+    if params.export.push_to_hub:
+        where = push_folder(EXPORT, str(params.export.hub_repo), params.export.hub_private)
+    track("export", params, {})
+    say("export", f"{where}: talk to it with `make chat`")
+
+
+if __name__ == "__main__":
+    run_command(main)

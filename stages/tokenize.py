@@ -1,0 +1,48 @@
+"""tokenize: prepared records -> token ids and where their targets begin, cached as Arrow.
+
+Reads data/prepared; writes data/tokenized/{train,validation,test}, the tokenizer and the prompt, and
+metrics/tokenize.json.
+"""
+
+if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
+    import sys
+
+    sys.stderr.write("error: Run it as `python -m stages.tokenize` from the project's root.\n")
+    sys.exit(2)
+
+from stages.core.command import describe
+from stages.core.errors import run_command
+
+
+def main() -> None:
+    """Run the stage. Raises LockstepError for what the user can put right."""
+    describe("tokenize", __doc__)
+    from stages.core.arrow import write_rows
+    from stages.core.console import say
+    from stages.core.files import whole_folder, write_json, write_json_lines
+    from stages.core.params import load_params
+    from stages.core.paths import SPLITS, TOKENIZE_METRICS, TOKENIZED, prepared_split
+    from stages.core.prompt import Prompt, write_prompt
+    from stages.core.tokenization import RowMaker, base_tokenizer, prepared_kind, rejected, token_metrics
+    from stages.core.tokenizer import save_tokenizer
+    from stages.core.tracking import track
+
+    params = load_params()
+    tokenizer, vocabulary = base_tokenizer(params.model, params.tokenize)
+    prompt = Prompt(prepared_kind(), params.prompt.template)
+    maker = RowMaker(tokenizer, prompt, params.prompt.loss_on, params.tokenize)
+    with whole_folder(TOKENIZED) as folder:
+        sizes = {split: write_rows(folder / split, maker.make(prepared_split(split))) for split in SPLITS}
+        metrics = token_metrics(prompt.kind, sizes, maker.noted) | vocabulary
+        save_tokenizer(tokenizer, folder / "tokenizer")
+        write_prompt(folder, prompt)
+        write_json_lines(folder / "rejects.jsonl", rejected(maker.noted))
+    write_json(TOKENIZE_METRICS, metrics)
+    track("tokenize", params, metrics)
+    rows = sum(metrics["rows"].values())
+    cut = metrics["truncated"] + metrics["dropped"]
+    say("tokenize", f"{rows:,} rows, {metrics['tokens']:,} tokens, {metrics['targets']:,} to learn; {cut:,} cut or dropped")
+
+
+if __name__ == "__main__":
+    run_command(main)
