@@ -45,7 +45,7 @@ def main() -> None:
     metrics = {"test_rows": len(rows), **figures, "change": differences(figures["base"], figures["tuned"])}
     write_json(EVALUATE_METRICS, metrics)
     write_text(SAMPLES, samples_markdown(samples, prompt.kind))
-    track("evaluate", params, metrics)
+    track("evaluate", params, metrics, artifacts=[SAMPLES])
     before, after = figures["base"]["perplexity"], figures["tuned"]["perplexity"]
     say("evaluate", f"perplexity of {len(rows):,} held-out rows: {before:.2f} before, {after:.2f} after training")
 

@@ -53,7 +53,7 @@ def main() -> None:
     where = str(EXPORT)
     if params.export.push_to_hub:
         where = push_folder(EXPORT, str(params.export.hub_repo), params.export.hub_private)
-    track("export", params, {})
+    track("export", params, {}, artifacts=[EXPORT / "README.md"])
     say("export", f"{where}: talk to it with `make chat`")
 
 

@@ -55,7 +55,7 @@ def main() -> None:
     metrics |= {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
     write_json(TRAIN_METRICS, metrics)
     write_curves(trainer.curves)
-    track("train", params, metrics)
+    track("train", params, metrics, curve=trainer.curves.steps)
     say("train", f"{metrics['verdict']} (best of {params.train.epochs} epochs: {metrics['best_epoch']})")
 
 

@@ -4,7 +4,7 @@ import re
 import unicodedata
 import warnings
 
-MISSING = frozenset({"NULL", "#N/A", "<NA>", "\\N", "nan"})   # what databases and pandas write for a missing value
+MISSING = frozenset({"NULL", "#N/A", "<NA>", "\\N", "nan"})  # what databases and pandas write for a missing value
 
 INVISIBLE = re.compile(
     "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -14,13 +14,14 @@ INVISIBLE = re.compile(
 BLANKS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
-UNTIDY = re.compile("[^\n\x20-\x7e]|  | \n|\n\n\n")        # an ASCII text without any of these is clean already
-BLANK_RUN = re.compile(r"(?<=[^ \t\n])[ \t]+")             # indentation, of code and lists, stays
+UNTIDY = re.compile("[^\n\x20-\x7e]|  | \n|\n\n\n")  # an ASCII text without any of these is clean already
+BLANK_RUN = re.compile(r"(?<=[^ \t\n])[ \t]+")  # indentation, of code and lists, stays
 LINE_TAIL = re.compile(r"[ \t]+\n")
 EMPTY_LINES = re.compile(r"\n{3,}")
 
-TAG = re.compile(r"</?(?:p|br|div|span|a|b|i|ul|ol|li|strong|em|h[1-6]|table|tr|td)\b[^<>]*>", re.IGNORECASE)
-MARKUP = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&#?\w{2,8};")
+INSIDE = r"(?:\s[^<>]*=[^<>]*)?\s*/?>"  # attributes have values, so that `a<b and c>d` holds no tag
+TAG = re.compile(rf"</?(?:p|br|div|span|a|b|i|ul|ol|li|strong|em|h[1-6]|table|tr|td){INSIDE}", re.IGNORECASE)
+MARKUP = re.compile(rf"</?[a-zA-Z][\w-]*{INSIDE}|<!--|&#?\w{{2,8}};")
 BLOCKS = ["p", "div", "li", "ul", "ol", "tr", "table", "blockquote", "pre", "h1", "h2", "h3", "h4", "h5", "h6"]
 
 
@@ -33,8 +34,8 @@ def clean_text(text: str, html: bool = False) -> str:
     if html and MARKUP.search(text):
         text = html_to_text(text)
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
         text = BLANKS.sub(" ", LINE_ENDS.sub("\n", INVISIBLE.sub("", text)))
+        text = unicodedata.normalize("NFC", text)  # last: what was removed may have kept a letter from its accent
     if UNTIDY.search(text):
         text = CONTROLS.sub("", LINE_ENDS.sub("\n", text))
         text = EMPTY_LINES.sub("\n\n", LINE_TAIL.sub("\n", BLANK_RUN.sub(" ", text)))
@@ -73,7 +74,7 @@ OTHER_MARKS = "".join(
     for code in range(first, last)
     if unicodedata.category(chr(code))[0] == "P"
 )
-HYPHEN = r"(?<=[^\W\d])-(?=[^\W\d])"   # p-value is p value
+HYPHEN = r"(?<=[^\W\d])-(?=[^\W\d])"  # p-value is p value
 ASCII_FOLD = re.compile(f"[{SENTENCE_MARKS}]|{HYPHEN}")
 FOLD = re.compile(f"[{SENTENCE_MARKS}{OTHER_MARKS}]|{HYPHEN}")
 

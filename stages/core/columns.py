@@ -13,7 +13,8 @@ QUESTIONS = ("question", "prompt", "instruction", "query", "input")
 ANSWERS = ("answer", "response", "output", "completion", "reply")
 CHATS = ("messages", "conversations", "conversation")
 ROLES = {"user": "question", "human": "question", "assistant": "answer", "gpt": "answer", "bot": "answer"}
-SHOWN_COLUMNS = 20   # names listed in an error
+HEADED = (".csv", ".tsv", ".txt")  # files whose first line may name columns
+SHOWN_COLUMNS = 20  # names listed in an error
 
 
 class PairColumns:
@@ -60,6 +61,8 @@ class PairColumns:
             return value
         if value is None or value != value:  # NaN of a Parquet file
             return ""
+        if isinstance(value, bytes):
+            return value.decode("utf-8", errors="replace")
         if isinstance(value, list):
             self.noted["further_values"] += max(0, len(value) - 1)
             return self._text(line, column, value[0]) if value else ""
@@ -113,11 +116,11 @@ class PairColumns:
         free = [name for name in self.found if name not in (question, answer)]
         first = question or _guess("question", free)
         second = answer or _guess("answer", [name for name in free if name != first])
+        headless = "; if the first line names no columns, `header: false`" if self.path.suffix in HEADED else ""
         lines = f"question: {_yaml(first)}", f"answer: {_yaml(second)}"
         return LockstepError(
             f"{self.path}: no column is known to hold the {missing}; its columns are {self._listed()}.",
-            f"Write under data: in params.yaml, say, `{lines[0]}` and `{lines[1]}`; "
-            "where the first line names no columns, `header: false`.",
+            f"Write under data: in params.yaml, say, `{lines[0]}` and `{lines[1]}`{headless}.",
         )
 
     def _listed(self) -> str:

@@ -1,6 +1,6 @@
 """A conversation: turns, what of them the model is shown, and the next answer."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,27 +40,43 @@ class Assistant:
 
 @dataclass(slots=True)
 class Conversation:
-    """What was said, and how the next answer is made. Many conversations may share one assistant."""
+    """What was said, and how the next answer is made. Many conversations may share one assistant.
+
+    history_turns: earlier turns the model is shown; None = as exported. answer: how the latest answer came out.
+    """
 
     assistant: Assistant
     sampling: Sampling
     turns: list[Turn] = field(default_factory=list)
+    history_turns: int | None = None
+    answer: Answer = field(default_factory=Answer)
 
-    def ask(self, question: str) -> Iterator[str]:
-        """The answer in pieces. The turn is added when the answer ends, or is stopped after its first piece."""
-        answer = Answer()
+    def ask(self, question: str) -> Generator[str]:
+        """The answer in pieces; closing the iterator stops the work. The turn is added when the answer ends, or is
+        stopped after its first piece."""
+        answer = self.answer = Answer()
+        asking = self.assistant.prompt.kind == "qa"
         try:
             pieces = self.assistant.engine.stream_into(answer, self.prompt_ids(question), self.sampling)
-            yield from stripped(pieces) if self.assistant.prompt.kind == "qa" else pieces
+            yield from stripped(pieces) if asking else pieces
         finally:
-            if answer.text:
-                self.turns.append(Turn(question, answer.text.strip()))
+            said = answer.text.strip() if asking else answer.text  # blanks join a text to its continuation
+            if said:
+                self.turns.append(Turn(question, said))
 
     def prompt_ids(self, question: str) -> list[int]:
         """Ids of the latest turns and the question. Whole turns are left out, the oldest first, until the answer has
         room in the context; a question too long by itself loses its beginning."""
-        count = self.assistant.history_turns
-        return prompt_ids(self.assistant, self.turns[-count:] if count else [], question, self.sampling.max_new_tokens)
+        count = self.assistant.history_turns if self.history_turns is None else self.history_turns
+        turns = self.turns[-count:] if count and self.assistant.prompt.kind == "qa" else []
+        return prompt_ids(self.assistant, turns, question, self.sampling.max_new_tokens)
+
+
+def tokens_cut(assistant: Assistant, question: str, room: int) -> int:
+    """Tokens that a question loses at its beginning because it is longer than the context less `room`."""
+    opening = max(len(opening_ids(assistant.tokenizer)), assistant.prompt.kind == "text")
+    budget = assistant.engine.context - min(room, assistant.engine.context // 2) - opening
+    return max(0, len(encode(assistant.tokenizer, [assistant.prompt.question_text(question)])[0]) - budget)
 
 
 def prompt_ids(assistant: Assistant, turns: list[Turn], question: str, room: int) -> list[int]:
@@ -98,12 +114,13 @@ def load_assistant(model: str, revision: str | None = None) -> Assistant:
     Raises LockstepError when it can't be loaded.
     """
     folder = resolve_base(model, revision)
-    loaded = load_model(folder, model).to("cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = load_model(folder, model).to(device)  # type: ignore[arg-type]
     tokenizer = load_tokenizer(folder, model)
     prompt = read_prompt(folder, "make export") if (folder / PROMPT_FILE).exists() else Prompt()
     config = loaded.generation_config
     sampling = Sampling(
-        max_new_tokens=config.max_new_tokens or Sampling.max_new_tokens,
+        max_new_tokens=config.max_new_tokens or Sampling().max_new_tokens,
         temperature=(1.0 if config.temperature is None else config.temperature) if config.do_sample else 0.0,
         top_p=config.top_p or 1.0,
         top_k=config.top_k or 0,

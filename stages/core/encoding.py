@@ -9,9 +9,9 @@ from typing import IO
 
 from stages.core.errors import LockstepError
 
-BLOCK = 1 << 20            # bytes read at once
-SAMPLE = 1 << 16           # bytes of non-ASCII lines from which a code page is told
-WESTERN_SHARE = 0.3        # of bytes above 127 in their lines: Latin scripts stay below, Cyrillic or Japanese are far above
+BLOCK = 1 << 20  # bytes read at once
+SAMPLE = 1 << 16  # bytes of non-ASCII lines from which a code page is told
+WESTERN_SHARE = 0.3  # of bytes above 127 in their lines: Latin scripts stay below, others are far above
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -53,16 +53,22 @@ def find_encoding(path: Path, wanted: str = "auto") -> str:
             codec = marked  # the same codec, but it takes the mark away
         _require_decodable(path, codec, f"Name the encoding it has in data.encoding, not {wanted}, or put auto there.")
         return codec
-    codec = marked or _utf16_without_mark(head) or "utf-8"
-    if codec != "utf-8" or _first_undecodable(path, codec) is None:
-        _require_decodable(path, codec, "Save the file again as UTF-8.")
-        return codec.removesuffix("-sig") if not marked else codec
-    return _code_page(path)
+    told = marked or _utf16_without_mark(head)
+    if told:
+        _require_decodable(path, told, "Save the file again as UTF-8.")
+        return told
+    return "utf-8" if _first_undecodable(path, "utf-8") is None else _code_page(path)
 
 
 def open_text(path: Path, codec: str, newline: str | None = None) -> IO[str]:
     """Open for reading what find_encoding has checked."""
     return path.open(encoding=codec, newline=newline)
+
+
+def cannot_read(path: Path, error: OSError) -> LockstepError:
+    """The one wording for a file that can't be read."""
+    reason = error.strerror or str(error)
+    return LockstepError(f"Cannot read {path}: {reason}.", "Give read permission, or choose another file.")
 
 
 def shown_encoding(codec: str) -> str:
@@ -76,8 +82,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
             while block := file.read(BLOCK):
                 yield block
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise LockstepError(f"Cannot read {path}: {reason}.", "Give read permission, or choose another file.") from None
+        raise cannot_read(path, error) from None
 
 
 def _refuse_binary(path: Path, head: bytes, codec: str) -> None:

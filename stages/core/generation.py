@@ -1,35 +1,17 @@
 """The one engine of generated tokens: terminal, web page, API and evaluation all take their answers from here."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-import torch
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from stages.core.decoding import Decoder, Row
+from stages.core.key_values import SIZES, can_share, independent_sizes
+from stages.core.packed_layers import answering_copy
+from stages.core.sampling import Sampling as Sampling  # what the engine's users give it
 
 REPLACEMENT = "\ufffd"  # what a decoder gives for bytes that are not a whole character yet
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next token is chosen.
-
-    max_new_tokens: of one answer. temperature: 0 takes the likeliest token. top_p, top_k: with a temperature, draw from
-    the likeliest tokens only (1.0 and 0: from all). repetition_penalty: divides positive and multiplies negative logits
-    of tokens already there (Keskar et al. 2019, CTRL). stop: texts that end an answer. seed: of the draws.
-    """
-
-    max_new_tokens: int = 100
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    repetition_penalty: float = 1.0
-    stop: tuple[str, ...] = ()
-    seed: int = 0
-
-    def but(self, **changes: Any) -> "Sampling":
-        """The same with some fields changed."""
-        return replace(self, **changes)
 
 
 @dataclass(slots=True)
@@ -42,141 +24,119 @@ class Answer:
     finish: str = "length"
 
 
-def choose(logits: torch.Tensor, seen: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """The next token of one answer. logits: (V,) float32. seen: ids the repetition penalty bears on."""
-    if sampling.repetition_penalty != 1.0:
-        values = logits[seen]
-        penalty = sampling.repetition_penalty
-        logits = logits.clone()
-        logits[seen] = torch.where(values > 0, values / penalty, values * penalty)
-    if sampling.temperature == 0:
-        return int(logits.argmax())
-    logits = logits / sampling.temperature
-    if sampling.top_k:
-        lowest = logits.topk(min(sampling.top_k, len(logits))).values[-1]
-        logits = logits.masked_fill(logits < lowest, -torch.inf)
-    probabilities = logits.softmax(dim=-1)
-    if sampling.top_p < 1:
-        ordered, index = probabilities.sort(descending=True, stable=True)
-        # Keep tokens until their sum reaches top_p, the one that crosses it included.
-        ordered[ordered.cumsum(dim=-1) - ordered >= sampling.top_p] = 0
-        probabilities = torch.zeros_like(probabilities).scatter(0, index, ordered)
-    return int(torch.multinomial(probabilities.cpu(), 1, generator=generator))
-
-
 class Engine:
-    """A model that answers. Its tokens are chosen in fp32, one step for all rows of a batch at a time."""
+    """A model that answers. Its tokens are chosen in fp32; an answer is the same alone and among others."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.model = model.eval()
+        self.model = answering_copy(model)
         self.tokenizer = tokenizer
-        self.context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 20
+        self.context: int = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 20
         self.ends = _end_ids(model, tokenizer)
+        self.sizes: tuple[int, ...] = ()
+        if can_share(self.model):
+            # Plain products and a softmax: unlike fused kernels, their sums do not depend on the number of threads.
+            self.model.set_attn_implementation("eager")
+            self.sizes = independent_sizes(self.model, self.context)
+
+    def decoder(self) -> Decoder:
+        """An empty batch of answers in the making."""
+        return Decoder(self.model, self.sizes, self.ends, self.context)
 
     def stream(self, prompt: list[int], sampling: Sampling) -> Iterator[str]:
         """The answer to one prompt, in pieces, as it is made. Ends at end-of-text, a stop text or a limit.
 
         Closing the iterator stops the work.
         """
-        answer = Answer()
-        yield from self.stream_into(answer, prompt, sampling)
+        yield from self.stream_into(Answer(), prompt, sampling)
 
     def stream_into(self, answer: Answer, prompt: list[int], sampling: Sampling) -> Iterator[str]:
         """As stream, leaving the whole text, the count and how it ended in `answer`."""
-        ids: list[int] = []
-        for step in self._steps([prompt], [sampling]):
-            token = step[0]
-            answer.tokens += 1
-            if token in self.ends:
-                answer.finish = "stop"
-                break
-            ids.append(token)
-            text, stopped = self._text(ids, sampling.stop)
-            safe = text if stopped else text[: len(text) - _held_back(text, sampling.stop)]
-            if len(safe) > len(answer.text) and safe.startswith(answer.text):
-                piece = safe[len(answer.text) :]
-                answer.text = safe
+        if len(prompt) >= self.context:
+            return
+        spelling = self.spelling(answer, sampling)
+        decoder = self.decoder()
+        row = decoder.join(prompt, sampling)
+        while True:
+            piece = spelling.add([row.token], last=row.finish is not None)
+            if piece:
                 yield piece
-            if stopped:
-                answer.finish = "stop"
+            if spelling.ended:
                 return
-        rest = self.tokenizer.decode(ids)[len(answer.text) :]
-        if rest:
-            answer.text += rest
-            yield rest
+            decoder.step()
 
     def answers(self, prompts: Sequence[list[int]], sampling: Sampling, batch: int = 16) -> list[Answer]:
-        """Whole answers to many prompts, in their order; prompts of similar length share a batch of `batch` rows."""
-        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-        done: dict[int, Answer] = {}
-        for start in range(0, len(order), batch):
-            group = order[start : start + batch]
-            for index, answer in zip(group, self._batch([prompts[i] for i in group], sampling), strict=True):
-                done[index] = answer
-        return [done[index] for index in range(len(prompts))]
-
-    def _batch(self, prompts: list[list[int]], sampling: Sampling) -> list[Answer]:
-        ids: list[list[int]] = [[] for _ in prompts]
+        """Whole answers to many prompts, in their order; up to `batch` (64 at most) are in the making at a time."""
         answers = [Answer() for _ in prompts]
-        for step in self._steps(prompts, [sampling] * len(prompts), answers):
-            for row, token in step.items():
-                answers[row].tokens += 1
-                if token in self.ends:
-                    answers[row].finish = "stop"
-                    continue
-                ids[row].append(token)
-                if sampling.stop and self._text(ids[row], sampling.stop)[1]:
-                    answers[row].finish = "stop"
-        for row, answer in enumerate(answers):
-            answer.text = self._text(ids[row], sampling.stop)[0]
+        waiting = deque(zip(prompts, answers, strict=True))
+        going: dict[Row, Spelling] = {}
+        decoder = self.decoder()
+        while waiting or going:
+            while waiting and len(going) < min(batch, SIZES[-1]):
+                prompt, answer = waiting.popleft()
+                if len(prompt) < self.context:
+                    going[decoder.join(prompt, sampling)] = self.spelling(answer, sampling)
+            for row, spelling in list(going.items()):
+                spelling.add([row.token], last=row.finish is not None)
+                if spelling.ended:
+                    decoder.leave(row)
+                    del going[row]
+            decoder.step()
         return answers
 
-    @torch.inference_mode()
-    def _steps(
-        self, prompts: list[list[int]], samplings: list[Sampling], answers: list[Answer] | None = None
-    ) -> Iterator[dict[int, int]]:
-        """One dict {row: token} per step, for the rows that still go on; prompts are padded on the left.
+    def spelling(self, answer: Answer, sampling: Sampling) -> "Spelling":
+        """What turns the tokens of an answer into its text."""
+        return Spelling(self.tokenizer, self.ends, sampling.stop, answer)
 
-        A row ends with an end token, at its limit, or when its entry in `answers` says finish 'stop'.
+
+@dataclass(slots=True)
+class Spelling:
+    """Tokens of one answer, as they come, into pieces of text. ended: nothing more belongs to the answer."""
+
+    tokenizer: PreTrainedTokenizerFast
+    ends: frozenset[int]
+    stops: tuple[str, ...]
+    answer: Answer
+    ids: list[int] = field(default_factory=list)
+    ended: bool = False
+
+    def add(self, tokens: Iterable[int], last: bool = False) -> str:
+        """The text that is certain now and was not given before; may be empty.
+
+        last: no token follows, so nothing is held back. How the tokens are dealt out changes nothing in the whole.
         """
-        device = self.model.device
-        width = max(len(prompt) for prompt in prompts)
-        pad = self.tokenizer.pad_token_id or 0
-        ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=device)
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        generators = [torch.Generator().manual_seed(sampling.seed) for sampling in samplings]
-        seen = [list(prompt) for prompt in prompts]
-        going = {row for row, prompt in enumerate(prompts) if len(prompt) < self.context}
-        cache = DynamicCache(config=self.model.config)
-        made = 0
-        while going:
-            padded = {} if len(prompts) == 1 else {"attention_mask": mask}
-            output = self.model(
-                ids, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1, **padded
-            )
-            logits = output.logits[:, -1].float()  # (B, V)
-            made += 1
-            step = {
-                row: choose(logits[row], torch.tensor(seen[row], device=device), samplings[row], generators[row])
-                for row in sorted(going)
-            }
-            yield step
-            for row, token in step.items():
-                seen[row].append(token)
-                ended = token in self.ends or (answers is not None and answers[row].finish == "stop")
-                if ended or made >= samplings[row].max_new_tokens or len(seen[row]) >= self.context:
-                    going.discard(row)
-            ids = torch.tensor([[step.get(row, pad)] for row in range(len(prompts))], device=device)
-            mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
-            positions = positions[:, -1:] + 1
-            positions.clamp_(max=self.context - 1)
+        if self.ended:
+            return ""
+        text: str | None = None
+        for token in tokens:
+            self.answer.tokens += 1
+            if token in self.ends:
+                self.answer.finish, self.ended = "stop", True
+            else:
+                self.ids.append(token)
+                text = self._cut() if self.stops else None
+            if self.ended:
+                break
+        self.ended = self.ended or last
+        text = self._decode() if text is None else text
+        safe = text if self.ended else text[: len(text) - _held_back(text, self.stops)]
+        if len(safe) <= len(self.answer.text) or not (self.ended or safe.startswith(self.answer.text)):
+            return ""
+        piece = safe[len(self.answer.text) :]
+        self.answer.text += piece
+        return piece
 
-    def _text(self, ids: list[int], stops: tuple[str, ...]) -> tuple[str, bool]:
-        """The text of ids, cut at the first stop text, and whether there was one."""
-        text = self.tokenizer.decode(ids)
-        found = [place for stop in stops if (place := text.find(stop)) >= 0]
-        return (text[: min(found)], True) if found else (text, False)
+    def _cut(self) -> str:
+        """The text so far; where a stop text is in it, the part before that, and the answer has ended."""
+        text = self._decode()
+        places = [place for stop in self.stops if (place := text.find(stop)) >= 0]
+        if not places:
+            return text
+        self.answer.finish, self.ended = "stop", True
+        return text[: min(places)]
+
+    def _decode(self) -> str:
+        text: str = self.tokenizer.decode(self.ids)  # type: ignore[assignment]
+        return text
 
 
 def _held_back(text: str, stops: tuple[str, ...]) -> int:
@@ -190,8 +150,8 @@ def _held_back(text: str, stops: tuple[str, ...]) -> int:
     return waiting
 
 
-def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> set[int]:
+def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
     """Every id that ends an answer, from the generation config and the tokenizer."""
     configured = model.generation_config.eos_token_id if model.generation_config else None
     ids = configured if isinstance(configured, list) else [configured]
-    return {token for token in [*ids, tokenizer.eos_token_id] if token is not None}
+    return frozenset(token for token in [*ids, tokenizer.eos_token_id] if token is not None)

@@ -5,12 +5,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.core.encoding import cannot_read
 from stages.core.errors import LockstepError
 
 TEXT_ENDINGS = (".txt", ".text", ".md", ".markdown")
 TABLE_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 GLOB = "*?["
-SHOWN_NAMES = 5   # file names listed in an error
+SHOWN_NAMES = 5  # file names listed in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Source:
 
     path: Path
     name: str
+    corrections: bool = False  # answers put right in chat: JSON Lines of question and answer
 
     @property
     def ending(self) -> str:
@@ -41,13 +43,18 @@ def find_sources(where: str, files: str | list[str], corrections: str | None = N
         raise LockstepError(
             f"data.path = {where}: no such file.", "Put the folder into data.path and the pattern into data.files."
         )
-    raise LockstepError(f"data.path = {where}: no such file or folder{_near(path)}.", "Put it right in params.yaml.")
+    raise LockstepError(f"data.path = {where}: no such file or folder.", f"{_near(path)}Put it right in params.yaml.")
 
 
 def find_corrections(corrections: str | None) -> list[Source]:
-    """The file of corrected answers, where there is one and it holds something."""
+    """The file of answers marked good or put right in chat (data.corrections), where there is one with rows in it."""
     path = Path(corrections) if corrections else None
-    return [Source(path, _shown(path))] if path and path.is_file() and path.stat().st_size else []
+    try:
+        if path is None or not path.is_file() or not path.read_bytes().strip():
+            return []
+    except OSError as error:
+        raise cannot_read(Path(str(corrections)), error) from None
+    return [Source(path, _shown(path), corrections=True)]
 
 
 def kind_of(sources: list[Source], wanted: str) -> str:
@@ -114,13 +121,13 @@ def _there(folder: Path) -> str:
 
 
 def _near(path: Path) -> str:
-    """', did you mean ...?' where a name beside the missing one is close to it."""
+    """'Did you mean ...? ' where a name beside the missing one is close to it."""
     try:
         beside = [other.name for other in path.parent.iterdir()]
     except OSError:
-        return f" (there is no folder {path.parent})" if path.parent != Path() else ""
+        return f"There is no folder {path.parent} either. "
     close = difflib.get_close_matches(path.name, sorted(beside), n=1)
-    return f", did you mean {path.parent / close[0]}?" if close else ""
+    return f"Did you mean {path.parent / close[0]}? " if close else ""
 
 
 def _shown(path: Path) -> str:

@@ -10,8 +10,8 @@ from stages.core.encoding import open_text
 from stages.core.errors import LockstepError
 from stages.core.tables import Row
 
-PIECE = 1 << 20          # characters read at once
-LONGEST_OBJECT = 1 << 26 # characters of one object of an array
+PIECE = 1 << 20  # characters read at once
+LONGEST_OBJECT = 1 << 26  # characters of one object of an array
 SPACE = re.compile(r"[ \t\r\n]*")
 NEXT_STEP = "Make it an array of objects, or JSON Lines: one object a line."
 
@@ -23,6 +23,8 @@ def read_json_rows(path: Path, codec: str) -> Iterator[Row]:
     """
     with open_text(path, codec) as file:
         start = file.read(PIECE).lstrip("\ufeff \t\r\n")
+    if not start:
+        return iter(())
     if start.startswith("["):
         return _array(path, codec)
     if not start.startswith("{"):
@@ -33,7 +35,7 @@ def read_json_rows(path: Path, codec: str) -> Iterator[Row]:
     try:
         value = json.loads(first.lstrip("\ufeff"))
     except ValueError:
-        one_a_line = second.lstrip().startswith("{")  # the reader will name the line that is broken
+        one_a_line = first.rstrip().endswith("}") and second.lstrip().startswith("{")  # the reader will name the line
     else:
         one_a_line = bool(second) or not isinstance(value.get("data"), list)
     return _lines(path, codec) if one_a_line else _nested(path, codec)
@@ -46,7 +48,7 @@ def _lines(path: Path, codec: str) -> Iterator[Row]:
                 continue
             try:
                 value = json.loads(line.lstrip("\ufeff"))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise _broken(path, number, error) from None
             yield number, _object(path, number, value)
 
@@ -88,11 +90,12 @@ def _element(
         try:
             value, end = decoder.raw_decode(text, position)
             return text, position, value, end
-        except json.JSONDecodeError as error:
-            cut = "Unterminated string" in error.msg or error.pos > len(text) - 12
+        except (ValueError, RecursionError) as error:
+            place = getattr(error, "pos", 0)  # of a JSONDecodeError
+            cut = "Unterminated string" in str(error) or place > len(text) - 12
             more = file.read(max(PIECE, len(text) - position)) if cut and len(text) - position < LONGEST_OBJECT else ""
             if not more:
-                raise _broken(path, line + text.count("\n", position, error.pos), error) from None
+                raise _broken(path, line + text.count("\n", position, place), error) from None
         text, position = text[position:] + more, 0
 
 
@@ -113,7 +116,7 @@ def _nested(path: Path, codec: str) -> Iterator[Row]:
         text = file.read()
     try:
         top = json.loads(text.lstrip("\ufeff"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _broken(path, getattr(error, "lineno", 1), error) from None
     try:
         questions = [
@@ -136,10 +139,10 @@ def _object(path: Path, line: int, value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     what = {list: "an array", str: "a text", type(None): "null", bool: "true or false"}.get(type(value), "a number")
-    raise LockstepError(f"{path} line {line}: {what} where an object like {{\"question\": ...}} is needed.", NEXT_STEP)
+    raise LockstepError(f'{path} line {line}: {what} where an object like {{"question": ...}} is needed.', NEXT_STEP)
 
 
-def _broken(path: Path, line: int, error: ValueError) -> LockstepError:
+def _broken(path: Path, line: int, error: Exception) -> LockstepError:
     reason = getattr(error, "msg", str(error))
     reason = reason[0].lower() + reason[1:]
     return LockstepError(f"{path} line {line} is not valid JSON: {reason}.", "Put that line right.")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 from stages.core.columns import PairColumns
 from stages.core.console import say
@@ -16,15 +17,40 @@ from stages.core.params import Data
 from stages.core.tables import DELIMITERS, Row, read_parquet, read_table
 from stages.core.texts import Passage, read_passages
 
-PEEK = 100   # rows whose keys are looked at, as the objects of a JSON file need not all have the same
+VERDICTS = ("good", "fixed", "bad")
+PEEK = 100  # rows whose keys are looked at, as the objects of a JSON file need not all have the same
 
 
 @dataclass(slots=True)
 class Noted:
     """What is worth counting about the files themselves."""
 
-    encodings: Counter[str] = field(default_factory=Counter)     # files by encoding
-    left_aside: Counter[str] = field(default_factory=Counter)    # see PairColumns.noted
+    encodings: Counter[str] = field(default_factory=Counter)  # files by encoding
+    left_aside: Counter[str] = field(default_factory=Counter)  # see PairColumns.noted
+
+
+class RawRow(NamedTuple):
+    """A row as read. file: index of its source. second: the answer, or the glue of a passage."""
+
+    file: int
+    line: int
+    first: str
+    second: str
+    bad: bool = False  # marked in chat as an answer that must not be learnt
+
+
+def read_rows(sources: list[Source], kind: str, settings: Data, noted: Noted) -> Iterator[RawRow]:
+    """All rows of the sources in their order: 'qa' pairs or 'text' passages. Raises LockstepError as the readers do."""
+    for file, source in enumerate(sources):
+        if source.corrections:
+            for line, question, answer, bad in read_corrections(source, noted):
+                yield RawRow(file, line, question, answer, bad)
+        elif kind == "qa":
+            for line, question, answer in read_pairs(source, settings, noted):
+                yield RawRow(file, line, question, answer)
+        else:
+            for passage in read_texts(source, settings, noted):
+                yield RawRow(file, passage.line, passage.text, passage.glue)
 
 
 def read_pairs(source: Source, settings: Data, noted: Noted) -> Iterator[tuple[int, str, str]]:
@@ -35,12 +61,28 @@ def read_pairs(source: Source, settings: Data, noted: Noted) -> Iterator[tuple[i
     rows = _rows(source, settings, noted)
     first = list(islice(rows, PEEK))
     if not first:
-        raise LockstepError(f"{source.path} holds no rows.", "Add rows below its header, or leave the file out.")
+        raise LockstepError(f"{source.path} holds no rows.", "Add some, or leave the file out.")
     found = list(dict.fromkeys(name for _, cells in first for name in cells))
     columns = PairColumns(source.path, found, settings.question, settings.answer, settings.context)
     for line, cells in chain(first, rows):
         yield line, *columns.pair(line, cells)
     noted.left_aside.update(columns.noted)
+
+
+def read_corrections(source: Source, noted: Noted) -> Iterator[tuple[int, str, str, bool]]:
+    """(line, question, answer, whether the answer was marked bad) of each verdict given in chat.
+
+    Raises LockstepError for a damaged line or an unknown verdict.
+    """
+    columns = PairColumns(source.path, ["question", "answer"], "question", "answer", None)
+    for line, cells in read_json_rows(source.path, _encoding(source, "auto", noted)):
+        verdict = cells.get("verdict", "good")
+        if verdict not in VERDICTS:
+            raise LockstepError(
+                f"{source.path} line {line}: verdict {verdict!r} is none of {', '.join(VERDICTS)}.",
+                "Put it right there.",
+            )
+        yield line, *columns.pair(line, cells), verdict == "bad"
 
 
 def read_texts(source: Source, settings: Data, noted: Noted) -> Iterator[Passage]:

@@ -49,19 +49,19 @@ class Scores:
         return float(self.nll.sum() / math.log(2) / text_bytes)
 
 
-def target_logits(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits and ids of the batch's target tokens, without computing logits anywhere else.
+def target_logits(model: PreTrainedModel, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (N, V) and following tokens (N,) of a batch of batches.collate; the token is IGNORED where it is no target.
 
-    Returns (T, V) and (T,), targets in row-major order. For a padded batch the logits of a column are computed when
-    any row has a target there.
+    Logits are computed where the batch needs them only.
     """
-    labels = batch["labels"][:, 1:]  # (B, L-1): the token after each position
-    wanted = labels != IGNORED
-    inputs = {name: value for name, value in batch.items() if name != "labels"}
-    columns = wanted.any(dim=0).nonzero().squeeze(1)  # (C,)
-    logits = model(**inputs, logits_to_keep=columns, use_cache=False).logits  # (B, C, V)
-    chosen = wanted[:, columns]
-    return logits[chosen], labels[:, columns][chosen]
+    inputs = {name: value for name, value in batch.items() if name != "shift_labels"}
+    logits = model(**inputs, use_cache=False).logits  # (B, C, V)
+    return logits.flatten(0, 1), batch["shift_labels"].flatten()
+
+
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The batch with its tensors on a device."""
+    return {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
 
 
 def score_rows(
@@ -84,14 +84,11 @@ def score_rows(
     with torch.inference_mode(), hardware.autocast():
         for indices in batches_by_length(lengths, tokens):
             batch = collate([rows[index] for index in indices], pad_id, packing=False)
-            batch = {name: value.to(model.device) for name, value in batch.items()}
-            logits, labels = target_logits(model, batch)
-            losses = functional.cross_entropy(logits.float(), labels, reduction="none").double().cpu().numpy()
-            hits = (logits.argmax(dim=-1) == labels).cpu().numpy()
-            counts = (batch["labels"][:, 1:] != IGNORED).sum(dim=1).cpu().numpy()
-            owner = np.repeat(np.arange(len(indices)), counts)  # row of each target
-            nll[indices] = np.bincount(owner, weights=losses, minlength=len(indices))
-            correct[indices] = np.bincount(owner, weights=hits, minlength=len(indices)).astype(np.int64)
-            targets[indices] = counts
+            logits, following = target_logits(model, to_device(batch, model.device))
+            losses = functional.cross_entropy(logits.float(), following, reduction="none", ignore_index=IGNORED)
+            shape = batch["shift_labels"].shape
+            nll[indices] = losses.view(shape).cpu().double().sum(dim=1).numpy()
+            correct[indices] = (logits.argmax(dim=-1) == following).view(shape).sum(dim=1).cpu().numpy()
+            targets[indices] = (batch["shift_labels"] != IGNORED).sum(dim=1).numpy()
     model.train(was_training)
     return Scores(nll, targets, correct)

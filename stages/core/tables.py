@@ -2,18 +2,19 @@
 
 import csv
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from stages.core.encoding import open_text
 from stages.core.errors import LockstepError
 
-Row = tuple[int, dict[str, Any]]   # line in the file, cells by column name
+Row = tuple[int, dict[str, Any]]  # line in the file, cells by column name
 
 DELIMITERS = "\t,;|"
-SAMPLE_ROWS = 50                   # rows from which the delimiter is told
-LONGEST_CELL = 1 << 24             # characters; what is longer comes from a quote that was never closed
-BATCH = 1000                       # Parquet rows read at once
+SAMPLE_ROWS = 50  # rows from which the delimiter is told
+LONGEST_CELL = 1 << 24  # characters; what is longer comes from a quote that was never closed
+BATCH = 1000  # Parquet rows read at once
 QUOTED: dict[str, Any] = {"quoting": csv.QUOTE_MINIMAL, "strict": True}
 PLAIN: dict[str, Any] = {"quoting": csv.QUOTE_NONE}
 
@@ -60,23 +61,26 @@ def read_parquet(path: Path) -> Iterator[Row]:
 
 def find_delimiter(path: Path, codec: str) -> str:
     """The character that cuts the first rows into equally many cells, and into the most; a tab where it does."""
-    best, best_score = ",", (False, 0)
+    best, best_score = ",", (False, False, 0)
     for delimiter in DELIMITERS:
-        counts: list[int] = []
-        try:
-            for _, cells in _rows(path, codec, delimiter, {}):
-                counts.append(len(cells))
-                if len(counts) == SAMPLE_ROWS:
-                    break
-        except LockstepError:
-            continue
+        quoted, counts = True, _widths(path, codec, delimiter, QUOTED)
+        if counts is None:
+            quoted, counts = False, _widths(path, codec, delimiter, PLAIN) or []
         if not counts or counts[0] < 2:
             continue
         even = all(count == counts[0] for count in counts)
         if even and delimiter == "\t":
             return delimiter
-        best, best_score = max((best, best_score), (delimiter, (even, counts[0])), key=lambda found: found[1])
+        best, best_score = max((best, best_score), (delimiter, (quoted, even, counts[0])), key=lambda found: found[1])
     return best
+
+
+def _widths(path: Path, codec: str, delimiter: str, quoting: dict[str, Any]) -> list[int] | None:
+    """Cells in each of the first rows, or None where the quotes are wrong."""
+    try:
+        return [len(cells) for _, cells in islice(_rows(path, codec, delimiter, quoting), SAMPLE_ROWS)]
+    except LockstepError:
+        return None
 
 
 def _rows(path: Path, codec: str, delimiter: str, quoting: dict[str, Any]) -> Iterator[tuple[int, list[str]]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stages.core.encoding import open_text
 
-LONGEST_LINE = 1 << 20   # characters read at once, where a line is longer than that
+LONGEST_LINE = 1 << 20  # characters read at once, where a line is longer than that
 NEW_DOCUMENT = "\f"
 SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*\s+|[。！？]")
 

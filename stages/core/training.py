@@ -8,9 +8,17 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch.nn import functional
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
-from stages.core.batches import collate
+from stages.core.batches import IGNORED, collate
 from stages.core.checkpoints import StopRequest, keep_latest, latest_whole, seal
 from stages.core.console import ProgressLine
 from stages.core.errors import LockstepError, Stopped
@@ -42,14 +50,22 @@ class SumLossTrainer(Trainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None, **_: Any) -> Any:
         """Mean -ln p per target token of the whole optimizer step, scalar tensor."""
-        logits, labels = target_logits(model, inputs)
-        nll = functional.cross_entropy(logits.float(), labels, reduction="sum")
+        logits, following = target_logits(model, inputs)
+        nll = functional.cross_entropy(logits.float(), following, reduction="sum", ignore_index=IGNORED)
         with torch.no_grad():
             # Kept on the device, so that no step waits for the CPU.
             self.nll = self.nll.to(nll.device) + nll
-            self.targets = self.targets.to(nll.device) + labels.numel()
+            self.targets = self.targets.to(nll.device) + (following != IGNORED).sum()
         self.tokens += inputs["input_ids"].numel()
-        return nll / num_items_in_batch
+        # Processes average their gradients; num_items_in_batch counts the targets of all of them.
+        return nll / num_items_in_batch * self.accelerator.num_processes
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | None:
+        """Targets of one optimizer step, over its batches and all processes; Trainer asks for it."""
+        if not batch_samples:
+            return None
+        count = sum((batch["shift_labels"] != IGNORED).sum() for batch in batch_samples).to(device)
+        return self.accelerator.gather(count).sum() if self.accelerator.num_processes > 1 else count
 
     def take_point(self) -> dict[str, float]:
         """Tokens so far, mean training loss per target since the last call, and learning rate.

@@ -1,0 +1,171 @@
+"""chat: talk with the exported model in the terminal.
+
+Type a question and press Enter; Alt-Enter begins a new line; /help lists the commands; exit ends. A model of plain
+texts continues what you type. Each line of piped standard input is answered too.
+"""
+
+if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
+    import sys
+
+    sys.stderr.write("error: Run it as `python -m stages.chat` from the project's root.\n")
+    sys.exit(2)
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.core.chat_settings import SETTINGS, parse_setting
+from stages.core.errors import LockstepError, run_command
+from stages.core.paths import EXPORT
+
+if TYPE_CHECKING:
+    from stages.core.conversation import Assistant
+
+LOADER = "model loader"  # name of the thread that loads beside the first prompt
+
+
+def main() -> None:
+    """Run the command. Raises LockstepError for what the user can put right."""
+    arguments = parser().parse_args()
+    given = {name: text for name in SETTINGS if (text := getattr(arguments, name)) is not None}
+    settings = {name: parse_setting(name, text) for name, text in given.items()}
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+    if arguments.question is not None or arguments.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        answer_and_end(arguments, settings)
+    else:
+        chat_with_model(arguments.model, arguments.revision, settings)
+        if any(thread.name == LOADER for thread in threading.enumerate()):
+            sys.stdout.flush()
+            os._exit(0)  # the model is still being loaded, for nobody: don't make the person wait for that
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m stages.chat", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--question", metavar="TEXT", help="answer this one question and end")
+    made.add_argument(
+        "--json", action="store_true", help="one JSON object for each answer: question, answer, finish, tokens"
+    )
+    made.add_argument("--model", default=str(EXPORT), metavar="MODEL", help=f"a folder or a Hub id (default: {EXPORT})")
+    made.add_argument("--revision", metavar="COMMIT", help="which commit of a Hub id")
+    group = made.add_argument_group(
+        "settings", "By default as the model was exported. /set changes them while you talk."
+    )
+    for name, setting in SETTINGS.items():
+        flag = f"--{name.replace('_', '-')}"
+        group.add_argument(flag, dest=name, metavar="N" if setting.kind is int else "X", help=setting.meaning)
+    return made
+
+
+def chat_with_model(
+    model: str = str(EXPORT), revision: str | None = None, settings: Mapping[str, int | float] | None = None
+) -> None:
+    """Talk in the terminal until the person leaves. settings: values by name, as /set takes them.
+
+    Raises LockstepError when there is no such model or it can't be loaded.
+    """
+    from stages.core.chat_commands import Chat
+    from stages.core.prompt import PROMPT_FILE, Prompt, read_prompt
+    from stages.core.terminal import TerminalScreen, talk
+
+    check_model(model)
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        prompt = read_prompt(folder, "make export") if (folder / PROMPT_FILE).exists() else Prompt()
+        screen = TerminalScreen(prompt.kind == "text")
+        assistant = _load_meanwhile(model, screen.waiting)
+    else:
+        loaded = _assistant(model, revision)  # before the prompt: a download shows its own progress
+        screen = TerminalScreen(loaded.prompt.kind == "text")
+        assistant = lambda: loaded  # noqa: E731
+    screen.greet(model)
+    talk(Chat(assistant, screen, settings or {}), screen)
+
+
+def generate_response(question: str, model: str = str(EXPORT), revision: str | None = None) -> str:
+    """The answer to one question, or the continuation of a text, with the settings of the export.
+
+    The model is loaded at the first call and kept. Raises LockstepError when it can't be loaded.
+    """
+    check_model(model)
+    from stages.core.conversation import Conversation
+
+    assistant = _assistant(model, revision)
+    return "".join(Conversation(assistant, assistant.sampling).ask(question))
+
+
+def answer_and_end(arguments: argparse.Namespace, settings: Mapping[str, int | float]) -> None:
+    """Answer --question, or each line of standard input."""
+    from stages.core.chat_commands import Chat
+    from stages.core.pipe import JsonScreen, TextScreen, answer_lines
+
+    check_model(arguments.model)
+    screen = JsonScreen() if arguments.json else TextScreen()
+    chat = Chat(lambda: _assistant(arguments.model, arguments.revision), screen, settings)
+    if arguments.question is None:
+        answer_lines(chat, sys.stdin.buffer)
+    else:
+        chat.ask(arguments.question)
+
+
+def check_model(model: str) -> None:
+    """Raise LockstepError where a model folder is missing, before anything heavy is loaded."""
+    from stages.core.hub import is_folder
+
+    config = Path(model).expanduser() / "config.json"
+    if config.is_file():
+        return
+    if Path(model) == EXPORT:
+        raise LockstepError(f"{EXPORT} holds no model yet.", "Run `make repro` first.")
+    if is_folder(model):
+        raise LockstepError(
+            f"{model} is no model folder: {config} is missing.", "Give a folder that export made, or a Hub id."
+        )
+
+
+@cache
+def _assistant(model: str, revision: str | None) -> "Assistant":
+    from stages.core.conversation import load_assistant
+
+    return load_assistant(model, revision)
+
+
+def _load_meanwhile(model: str, waiting: Callable[[str], AbstractContextManager[None]]) -> "Callable[[], Assistant]":
+    """Begin to load a model folder while the first question is typed; what is returned waits for it.
+
+    waiting: shows a text while its block runs.
+    """
+    from concurrent.futures import Future
+
+    loading: Future[Assistant] = Future()
+
+    def load() -> None:
+        try:
+            assistant = _assistant(model, None)
+            next(assistant.engine.stream([0], assistant.sampling.but(max_new_tokens=1)), None)  # the first step is slow
+            loading.set_result(assistant)
+        except BaseException as error:
+            loading.set_exception(error)
+
+    threading.Thread(target=load, name=LOADER, daemon=True).start()
+
+    def assistant() -> "Assistant":
+        if not loading.done():
+            with waiting("loading the model ..."):
+                return loading.result()
+        return loading.result()
+
+    return assistant
+
+
+if __name__ == "__main__":
+    run_command(main)

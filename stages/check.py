@@ -1,0 +1,30 @@
+"""check: say what is wrong with params.yaml before anything is run.
+
+`make repro` begins with it, so that a misspelt setting of the last stage is found before the first stage starts.
+"""
+
+if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
+    import sys
+
+    sys.stderr.write("error: Run it as `python -m stages.check` from the project's root.\n")
+    sys.exit(2)
+
+from stages.core.command import describe
+from stages.core.errors import run_command
+
+
+def main() -> None:
+    """Check the settings. Raises LockstepError listing every problem."""
+    describe("check", __doc__)
+    from stages.core.hub import check_push
+    from stages.core.inputs import input_files
+    from stages.core.params import load_params
+
+    params = load_params()
+    input_files(params.data)
+    if params.export.push_to_hub:
+        check_push(params.export.hub_repo)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,66 @@
+"""A function applied to one piece of data after the other, by several processes where there are many pieces."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
+from multiprocessing import get_context, parent_process
+from typing import TypeVar
+
+from stages.core.errors import LockstepError
+
+ALONE = 6  # pieces done before other processes are worth their start of a second
+MOST_PROCESSES = 4  # each holds about 150 MB
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+def ordered_map(function: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
+    """function(piece) for each piece, in the order of the pieces. Only a few pieces are in memory at a time.
+
+    function: a module's function (or a partial of one), as other processes must find it.
+    Raises LockstepError when a process is killed; what the function raises comes through.
+    """
+    iterator = iter(pieces)
+    yield from map(function, islice(iterator, ALONE))
+    rest = next(iterator, None)
+    if rest is None:
+        return
+    workers = min(MOST_PROCESSES, _cores())
+    pending: deque[Future[Result]] = deque()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+        try:
+            for piece in chain([rest], iterator):
+                pending.append(pool.submit(function, piece))
+                if len(pending) > 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool:
+            raise LockstepError(
+                "A process that helped to read the data was killed, perhaps for want of memory.",
+                "Close other programs and run again.",
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _end_with_parent() -> None:
+    """In a worker: leave when the process that started it is gone, however it went."""
+
+    def wait() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,0 +1,57 @@
+"""Presets: small overlays of params.yaml, one per known recipe."""
+
+import difflib
+import io
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages.core.errors import LockstepError
+from stages.core.files import write_text
+from stages.core.params import check_params
+from stages.core.paths import PRESETS
+
+
+def preset_names(folder: Path = PRESETS) -> dict[str, str]:
+    """Name -> the first comment line of each preset, by name."""
+    names = {}
+    for path in sorted(folder.glob("*.yaml")):
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        names[path.stem] = first.lstrip("# ")
+    return names
+
+
+def merge_preset(name: str, params: Path, folder: Path = PRESETS) -> list[str]:
+    """Write the preset's values into the params file, keeping its comments and layout; returns the keys changed.
+
+    Raises LockstepError when the name is unknown or the result is no valid params file; nothing is written then.
+    """
+    path = folder / f"{name}.yaml"
+    known = [file.stem for file in sorted(folder.glob("*.yaml"))]
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
+        raise LockstepError(f"There is no preset {name}.", hint)
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 200
+    values = yaml.load(params.read_text(encoding="utf-8"))
+    changed = _merge(values, yaml.load(path.read_text(encoding="utf-8")), "")
+    text = io.StringIO()
+    yaml.dump(values, text)
+    check_params(YAML(typ="safe").load(text.getvalue()), path)
+    if changed:
+        write_text(params, text.getvalue())
+    return changed
+
+
+def _merge(values: Any, overlay: Any, prefix: str) -> list[str]:
+    changed = []
+    for key, value in overlay.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            changed += _merge(values[key], value, f"{prefix}{key}.")
+        elif values.get(key) != value:
+            values[key] = value
+            changed.append(f"{prefix}{key}")
+    return changed

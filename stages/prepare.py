@@ -1,0 +1,56 @@
+"""prepare: your files -> clean rows without duplicates, split so that nothing held out was learnt.
+
+Reads what data.path, data.files and data.corrections name; writes data/prepared/{train,validation,test}.jsonl,
+rejects.jsonl (every row left out, with file, line and reason) and metrics/prepare.json.
+"""
+
+if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
+    import sys
+
+    sys.stderr.write("error: Run it as `python -m stages.prepare` from the project's root.\n")
+    sys.exit(2)
+
+from stages.core.command import describe
+from stages.core.errors import run_command
+
+
+def main() -> None:
+    """Run the stage. Raises LockstepError for what the user can put right."""
+    describe("prepare", __doc__)
+    from stages.core.assignment import assign_rows
+    from stages.core.console import say
+    from stages.core.files import whole_folder, write_json, write_json_lines
+    from stages.core.inputs import find_corrections, find_sources, kind_of
+    from stages.core.leakage import leakage
+    from stages.core.params import load_params
+    from stages.core.paths import PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
+    from stages.core.prepared import prepare_metrics, rejected, split_records, summary
+    from stages.core.readers import Noted, read_rows
+    from stages.core.records import write_records
+    from stages.core.spool import spool_rows
+    from stages.core.tracking import track
+
+    params = load_params()
+    sources = find_sources(params.data.path, params.data.files, params.data.corrections)
+    kind = kind_of(sources, params.data.kind)
+    sources += find_corrections(params.data.corrections) if kind == "qa" else []
+    names = [source.name for source in sources]
+    noted = Noted()
+    with whole_folder(PREPARED) as folder:
+        raw = read_rows(sources, kind, params.data, noted)
+        spool = spool_rows(raw, folder / "spool.jsonl", names, kind, params.data.html)
+        rows = assign_rows(spool, kind, params.split, params.seed)
+        paths = {split: folder / prepared_split(split).name for split in SPLITS}
+        written = {split: write_records(paths[split], split_records(spool, rows, kind, split)) for split in SPLITS}
+        write_json_lines(folder / REJECTS.name, rejected(spool, rows))
+        spool.path.unlink()
+        leaks = leakage(paths, kind, params.split.near_duplicate)
+        metrics = prepare_metrics(spool, rows, kind, noted, written, leaks)
+    write_json(PREPARE_METRICS, metrics)
+    track("prepare", params, metrics)
+    for line in summary(metrics):
+        say("prepare", line)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,28 @@
+// Short words to the person: shown for a moment, and read aloud by screen readers.
+
+let timer = 0;
+
+/** Read aloud only. */
+export function announce(text) {
+  document.getElementById("status").textContent = text;
+}
+
+/** Show for a moment, and read aloud. */
+export function toast(text) {
+  const place = document.getElementById("toast");
+  place.textContent = text;
+  place.classList.add("shown");
+  announce(text);
+  clearTimeout(timer);
+  timer = setTimeout(() => place.classList.remove("shown"), 2500);
+}
+
+/** Copy to the clipboard, and say how that went. */
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast("Copied");
+  } catch {
+    toast("The browser did not let us copy");
+  }
+}

@@ -1,0 +1,146 @@
+// The panels at the sides: conversations, settings, the model.
+
+import { keepKey, keepSettings, keepTheme, readKey, readSettings, readTheme } from "./store.js";
+import { element } from "./turns.js";
+
+const byId = (id) => document.getElementById(id);
+const darkSystem = matchMedia("(prefers-color-scheme: dark)");
+const wide = matchMedia("(min-width: 60rem)");
+
+/** Colours as the person wishes, or as the system does. */
+export function applyTheme() {
+  const theme = readTheme();
+  document.documentElement.dataset.theme = theme === "auto" ? (darkSystem.matches ? "dark" : "light") : theme;
+  byId("theme").value = theme;
+}
+
+/** Make buttons open and close the panels; on wide screens the list of conversations is a column of the page. */
+export function setUpPanels() {
+  darkSystem.addEventListener("change", applyTheme);
+  for (const name of ["model", "settings"]) byId(`open-${name}`).addEventListener("click", () => byId(name).showModal());
+  byId("open-conversations").addEventListener("click", () => {
+    const side = byId("conversations");
+    if (side.open) side.close();
+    else if (wide.matches) side.show();
+    else side.showModal();
+  });
+  for (const button of document.querySelectorAll("[data-close]")) {
+    button.addEventListener("click", () => byId(button.dataset.close).close());
+  }
+  for (const panel of document.querySelectorAll("dialog")) {
+    panel.addEventListener("click", (event) => {
+      if (event.target === panel && panel.matches(":modal")) panel.close(); // the backdrop was clicked
+    });
+  }
+  const place = () => {
+    byId("conversations").close();
+    if (wide.matches) showBeside();
+  };
+  wide.addEventListener("change", place);
+  place();
+}
+
+function showBeside() {
+  const focused = document.activeElement;
+  byId("conversations").show(); // moves the focus, which stays with the question
+  if (focused instanceof HTMLElement) focused.focus();
+}
+
+/** Close the list of conversations where it covers the talk. */
+export function uncoverTalk() {
+  if (!wide.matches) byId("conversations").close();
+}
+
+/** The list of conversations; choose(id) and remove(id) are called for its buttons. */
+export function listConversations(conversations, current, choose, remove) {
+  byId("conversation-list").replaceChildren(
+    ...conversations.map((conversation) => {
+      const title = conversation.turns[0].question.trim().slice(0, 80);
+      const open = element("button", { type: "button", className: "open", textContent: title });
+      if (conversation.id === current) open.setAttribute("aria-current", "true");
+      open.addEventListener("click", () => choose(conversation.id));
+      const away = element("button", { type: "button", className: "icon", ariaLabel: `Delete ${title}` });
+      away.append(byId("conversations").querySelector("svg").cloneNode(true));
+      away.addEventListener("click", () => remove(conversation.id));
+      return element("li", {}, open, away);
+    }),
+  );
+}
+
+/** Fields hold what the person has set, and show the model's own values in grey; changed(settings) hears of changes. */
+export function setUpSettings(changed) {
+  const form = byId("settings-form");
+  const fields = [...form.querySelectorAll("input[name]")];
+  const show = () => {
+    for (const field of fields) field.value = readSettings()[field.name] ?? "";
+  };
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", (event) => {
+    if (event.target.id === "theme") {
+      keepTheme(event.target.value);
+      applyTheme();
+    } else if (event.target.name) {
+      takeField(event.target);
+    }
+  });
+  byId("key").value = readKey();
+  byId("key").addEventListener("change", () => {
+    keepKey(byId("key").value.trim());
+    changed();
+  });
+  byId("defaults").addEventListener("click", () => {
+    keepSettings({});
+    show();
+    for (const field of fields) markField(field, true);
+  });
+  show();
+}
+
+function takeField(field) {
+  const settings = readSettings();
+  const good = field.validity.valid;
+  markField(field, good);
+  if (!good) return; // the last good value stays
+  if (field.value === "") delete settings[field.name];
+  else settings[field.name] = field.valueAsNumber;
+  keepSettings(settings);
+}
+
+function markField(field, good) {
+  field.setAttribute("aria-invalid", String(!good));
+  const problem = byId("settings-problem");
+  const label = document.querySelector(`label[for="${field.id}"]`).textContent;
+  problem.hidden = good;
+  problem.textContent = good ? "" : `${label}: ${field.validationMessage}`;
+}
+
+/** Fit settings and texts to the model. */
+export function showModel(model) {
+  byId("model-name").textContent = model.name;
+  byId("max_tokens").max = String(model.context);
+  for (const [name, value] of Object.entries(model.settings)) byId(name).placeholder = String(value);
+  for (const part of document.querySelectorAll("[data-kind]")) part.hidden = part.dataset.kind !== model.kind;
+  const facts = element("dl");
+  for (const [name, value] of [
+    ["Name", model.name],
+    ["Does", model.kind === "qa" ? "answers questions" : "continues texts"],
+    ["Looks back", `${model.context} tokens`],
+  ]) {
+    facts.append(element("dt", { textContent: name }), element("dd", { textContent: value }));
+  }
+  byId("card").replaceChildren(facts, ...model.card.flatMap(sectionElements));
+}
+
+function sectionElements(section) {
+  const heading = section.heading ? [element("h3", { textContent: section.heading })] : [];
+  return [...heading, ...section.blocks.map(blockElement)];
+}
+
+function blockElement(block) {
+  if (block.code !== undefined) return element("pre", { textContent: block.code, tabIndex: 0 });
+  if (block.text !== undefined) return element("p", { textContent: block.text.replaceAll("`", "") });
+  const [head, ...rows] = block.table;
+  const row = (cells, name) => element("tr", {}, ...cells.map((cell) => element(name, { textContent: cell })));
+  const table = element("table", {}, element("thead", {}, row(head, "th")), element("tbody", {}, ...rows.map((r) => row(r, "td"))));
+  return element("div", { className: "scroll" }, table);
+}

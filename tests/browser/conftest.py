@@ -1,0 +1,78 @@
+"""Chromium and a server for the tests of the page; where either is missing, they skip and say why."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # serving.py lies beside the other tests
+sys.path.insert(0, str(Path(__file__).parent))
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.enable_socket)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The system's Chromium; CHROMIUM names another."""
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("chromium is not on this machine (apt-get install chromium)")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def axe() -> str:
+    """axe-core's source: AXE_CORE names the file, or an installed axe-playwright-python or node_modules holds it."""
+    package = importlib.util.find_spec("axe_playwright_python")
+    folders = [*((package and package.submodule_search_locations) or ()), "node_modules/axe-core"]
+    places = [Path(os.environ.get("AXE_CORE", "-")), *(Path(folder) / "axe.min.js" for folder in folders)]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        pytest.skip("axe-core is not here (npm install axe-core, or name its axe.min.js in AXE_CORE)")
+    return found.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    from talking import Site
+
+    monkeypatch.chdir(tmp_path)
+    made = Site(max_new_tokens=40)
+    yield made
+    made.down()
+
+
+@pytest.fixture
+def page(chromium: Any, site: Any) -> Iterator[Any]:
+    from talking import opened
+
+    complaints: list[str] = []
+    made = opened(chromium, site)
+    made.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    made.on("pageerror", lambda error: complaints.append(str(error)))
+    yield made
+    made.context.close()
+    assert [text for text in complaints if "Failed to load resource" not in text] == []
