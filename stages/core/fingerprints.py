@@ -94,7 +94,7 @@ def sketch(texts: Sequence[Sequence[int]], single_words: bool) -> Sketches:
     shingles = np.concatenate(
         [(owner[:-1][beside] << 32) | (pairs >> 32), (owner[alone] << 32) | (mix(words[alone]) >> 32)]
     )
-    shingles = np.unique(shingles)  # by text, then by hash
+    shingles = ascending(shingles)  # by text, then by hash
     owner = (shingles >> 32).astype(np.int64)
     starts = np.searchsorted(owner, np.arange(len(texts) + 1))
     kept = np.arange(len(owner)) - starts[owner] < SKETCH
@@ -145,6 +145,14 @@ def stem(word: str) -> str:
     if len(word) > 4 and word[-1] == "e":
         word = word[:-1]
     return word.replace("isation", "ization")
+
+
+def ascending(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The different values in ascending order: what np.unique gives, many times faster."""
+    ordered = np.sort(values)
+    fresh = np.ones(len(ordered), bool)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    return ordered[fresh]
 
 
 def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

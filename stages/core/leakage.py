@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.duplicates import PAIRS_AT_ONCE, ROWS_AT_ONCE, Rows, equal_neighbours, similarity
-from stages.core.fingerprints import Fingerprints, Sketches, fingerprint, joined
+from stages.core.fingerprints import Fingerprints, Sketches, ascending, fingerprint, joined
 from stages.core.parallel import ordered_map
 from stages.core.records import Question, Record, iterate_records
 
@@ -90,7 +90,7 @@ def _shared(keys: list[NDArray[np.uint64]]) -> int:
     count = 0
     for some in keys:
         count += int(np.isin(some[some != 0], before).sum())
-        before = np.unique(np.concatenate([before, some]))
+        before = ascending(np.concatenate([before, some]))
     return count
 
 
