@@ -8,7 +8,7 @@ export PYTHONUNBUFFERED := 1
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro prepare tokenize train evaluate export chat serve preset metrics plots dag mlflow \
+.PHONY: help setup repro prepare tokenize train evaluate export chat serve preset metrics plots report gate compare dag mlflow \
         test test-all coverage lint format typecheck check lock clean clean-all
 
 help:  ## this list
@@ -25,6 +25,7 @@ setup: $(READY)  ## make .venv with everything pinned in requirements.txt
 repro: setup  ## run what has changed, from data to exported model
 	@python -m stages.check
 	@dvc repro
+	@python -m stages.report
 
 prepare tokenize train evaluate export: setup  ## one stage and those before it, where they changed
 	@dvc repro $@
@@ -44,6 +45,15 @@ metrics: setup  ## figures now, and against the last commit
 
 plots: setup  ## learning curves as a page in dvc_plots/
 	@dvc plots show
+
+report: setup  ## metrics/report.html anew, with what changed since the last commit
+	@python -m stages.report
+
+gate: setup  ## hold the figures against `gates` in params.yaml: make gate [AGAINST=revision], default where you left main
+	@python -m stages.gate $(if $(AGAINST),--against "$(AGAINST)") $(if $(BRANCH),--branch "$(BRANCH)")
+
+compare: setup  ## what a pull request would say: make compare [AGAINST=revision]
+	@python -m stages.compare $(if $(AGAINST),--against "$(AGAINST)") $(if $(BRANCH),--branch "$(BRANCH)")
 
 dag: setup  ## the stages as a graph
 	@dvc dag

@@ -1,1 +1,1 @@
-"""The pipeline: five stages (prepare, tokenize, train, evaluate, export) and two ways to talk to the result (chat, serve)."""
+"""The pipeline: prepare, tokenize, train, evaluate, export; and the ways to talk to its result: chat, serve."""

@@ -16,12 +16,14 @@ from stages.core.errors import run_command
 def main() -> None:
     """Check the settings. Raises LockstepError listing every problem."""
     describe("check", __doc__)
-    from stages.core.hub import check_push
-    from stages.core.inputs import input_files
+    from stages.core.hub import check_push, is_folder, resolve_base
+    from stages.core.inputs import find_sources, kind_of
     from stages.core.params import load_params
 
     params = load_params()
-    input_files(params.data)
+    kind_of(find_sources(params.data.path, params.data.files), params.data.kind)
+    if is_folder(params.model.base):
+        resolve_base(params.model.base, params.model.revision)
     if params.export.push_to_hub:
         check_push(params.export.hub_repo)
 

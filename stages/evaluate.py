@@ -1,6 +1,7 @@
 """evaluate: the base and the fine-tuned model on the same test rows.
 
-Reads the test split, the base and models/finetuned; writes metrics/evaluate.json and metrics/samples.md.
+Reads the splits, the base and models/finetuned; writes metrics/evaluate.json, answers.jsonl and samples.md, and the
+curves and charts in metrics/plots; then has `stages.report` lay them out as metrics/report.html.
 """
 
 if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
@@ -16,38 +17,56 @@ from stages.core.errors import run_command
 def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("evaluate", __doc__)
-    from stages.core.arrow import iterate_rows, read_rows
     from stages.core.console import say
-    from stages.core.evaluation import differences, held_out_figures, samples_markdown
-    from stages.core.files import write_json, write_text
+    from stages.core.evaluation import score_model
+    from stages.core.evidence import answer_lines, answer_texts, evaluation_metrics, write_evidence
     from stages.core.hardware import set_up
+    from stages.core.held_out import read_held_out
     from stages.core.model import build_model, load_model
     from stages.core.params import load_params
-    from stages.core.paths import EVALUATE_METRICS, FINETUNED, SAMPLES, TOKENIZED, prepared_split
+    from stages.core.paths import FINETUNED, REPORT, SAMPLES
     from stages.core.prompt import read_prompt
-    from stages.core.records import read_records
-    from stages.core.samples import sample_answers
+    from stages.core.samples import answers_of
     from stages.core.tokenizer import load_tokenizer
     from stages.core.tracking import track
+    from stages.core.verdict import caveats, verdict
 
     params = load_params()
     hardware = set_up(params.device, params.seed)
     prompt = read_prompt(FINETUNED, "make train")
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
-    rows = list(iterate_rows(read_rows(TOKENIZED / "test")))
-    models = {
-        "base": build_model(params.model, tokenizer).to(hardware.device),
-        "tuned": load_model(FINETUNED, "models/finetuned").to(hardware.device),
+    held_out = read_held_out(prompt.kind, tokenizer, params.evaluate, params.split.near_duplicate)
+    loaders = {
+        "base": lambda: build_model(params.model, tokenizer),
+        "tuned": lambda: load_model(FINETUNED, "models/finetuned"),
     }
-    figures = {name: held_out_figures(model, tokenizer, rows, hardware) for name, model in models.items()}
-    records = read_records(prepared_split("test"))[: params.evaluate.samples]
-    samples = sample_answers(models, tokenizer, prompt, records, params.generation)
-    metrics = {"test_rows": len(rows), **figures, "change": differences(figures["base"], figures["tuned"])}
-    write_json(EVALUATE_METRICS, metrics)
-    write_text(SAMPLES, samples_markdown(samples, prompt.kind))
-    track("evaluate", params, metrics, artifacts=[SAMPLES])
-    before, after = figures["base"]["perplexity"], figures["tuned"]["perplexity"]
-    say("evaluate", f"perplexity of {len(rows):,} held-out rows: {before:.2f} before, {after:.2f} after training")
+    scored, answers = {}, {}
+    for name, load in loaders.items():  # one after the other: only one model is in memory at a time
+        model = load().to(hardware.device)  # type: ignore[arg-type]
+        scored[name] = score_model(model, tokenizer, held_out.rows, held_out.trained, hardware, name)
+        answers[name] = answers_of(model, tokenizer, prompt, held_out.asked, params.generation)
+    texts = answer_texts(held_out, answers)
+    metrics = evaluation_metrics(held_out, scored, answers, texts, params.evaluate, params.seed)
+    lines = answer_lines(held_out, texts, answers)
+    write_evidence(metrics, lines, scored, held_out.kind, params.evaluate.samples)
+    lay_out_report()
+    track("evaluate", params, metrics, artifacts=[path for path in (SAMPLES, REPORT) if path.exists()])
+    for text in [*caveats(metrics), verdict(metrics)]:
+        say("evaluate", text)
+
+
+def lay_out_report() -> None:
+    """Run `stages.report`. It is no part of this stage: how the report looks changes no figure, so neither it nor what
+    git says about the last commit may make DVC evaluate again."""
+    import os
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    root = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    command = [sys.executable, "-m", "stages.report", "--quiet"]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def main() -> None:
     from stages.core.params import load_params
     from stages.core.paths import EVALUATE_METRICS, EXPORT, FINETUNED, TRAIN_METRICS
     from stages.core.prompt import read_prompt, write_prompt
-    from stages.core.tokenizer import load_tokenizer
+    from stages.core.tokenizer import load_tokenizer, opening_ids
     from stages.core.tracking import track
 
     params = load_params()
@@ -37,7 +37,7 @@ def main() -> None:
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
     model = load_model(FINETUNED, "models/finetuned").to(export_dtype(params.export.weights))
     if prompt.kind == "qa":
-        tokenizer.chat_template = prompt.chat_template(tokenizer.eos_token)
+        tokenizer.chat_template = prompt.chat_template(tokenizer.eos_token, tokenizer.decode(opening_ids(tokenizer)))
     card = model_card(
         title=(params.export.hub_repo or "lockstep-model").rpartition("/")[2],
         base=params.model.base,

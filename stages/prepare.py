@@ -23,7 +23,7 @@ def main() -> None:
     from stages.core.inputs import find_corrections, find_sources, kind_of
     from stages.core.leakage import leakage
     from stages.core.params import load_params
-    from stages.core.paths import PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
+    from stages.core.paths import CORRECTIONS, PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
     from stages.core.prepared import prepare_metrics, rejected, split_records, summary
     from stages.core.readers import Noted, read_rows
     from stages.core.records import write_records
@@ -31,9 +31,10 @@ def main() -> None:
     from stages.core.tracking import track
 
     params = load_params()
-    sources = find_sources(params.data.path, params.data.files, params.data.corrections)
+    corrections = str(CORRECTIONS) if params.data.corrections else None
+    sources = find_sources(params.data.path, params.data.files, corrections)
     kind = kind_of(sources, params.data.kind)
-    sources += find_corrections(params.data.corrections) if kind == "qa" else []
+    sources += find_corrections(corrections) if kind == "qa" else []
     names = [source.name for source in sources]
     noted = Noted()
     with whole_folder(PREPARED) as folder:

@@ -41,7 +41,10 @@ def main() -> None:
     track("tokenize", params, metrics)
     rows = sum(metrics["rows"].values())
     cut = metrics["truncated"] + metrics["dropped"]
-    say("tokenize", f"{rows:,} rows, {metrics['tokens']:,} tokens, {metrics['targets']:,} to learn; {cut:,} cut or dropped")
+    say(
+        "tokenize",
+        f"{rows:,} rows, {metrics['tokens']:,} tokens, {metrics['targets']:,} to learn; {cut:,} cut or dropped",
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class Project:
         self.folder = folder
         self.params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         self.params["tracking"]["enabled"] = False
-        self.set("data", path="data/raw/data.csv", corrections="none")
+        self.set("data", path="data/raw/data.csv", corrections=False)
         (folder / "data/raw").mkdir(parents=True)
         monkeypatch.chdir(folder)
         monkeypatch.setattr(sys, "argv", ["prepare"])

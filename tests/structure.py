@@ -40,7 +40,7 @@ def closure(path: Path) -> set[Path]:
 
 
 def imports_at_load(path: Path) -> set[str]:
-    """Modules imported when the file itself is imported (not those inside functions)."""
+    """Modules imported when the file itself is imported (not those inside functions or for types)."""
     names: set[str] = set()
     waiting = list(ast.parse(path.read_text(encoding="utf-8")).body)
     while waiting:
@@ -49,9 +49,14 @@ def imports_at_load(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not is_for_types(node):
             waiting += list(ast.iter_child_nodes(node))
     return names
+
+
+def is_for_types(node: ast.AST) -> bool:
+    """Whether this is an `if TYPE_CHECKING:`, which no program enters."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def params_read(stage: str) -> set[str]:

@@ -42,8 +42,11 @@ def test_joiner_beside_latin_letters_goes() -> None:
     assert clean_text("to\u200dgether") == "together"
 
 
-@settings(deadline=None)
-@given(st.text())
+NASTY = " \t\n\r\x00\x0b\x85ab-é\u0301\u00a0\u200b\u200c\u200d\u2028\ufeff\ud83d漢"
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.text() | st.text(alphabet=NASTY, max_size=12))
 def test_cleaning_twice_changes_nothing_more(text: str) -> None:
     once = clean_text(text)
     assert clean_text(once) == once

@@ -169,19 +169,19 @@ def test_corrections_are_added_and_bad_answers_left_out(project: Project) -> Non
         {"question": rows[1][0], "answer": rows[1][1], "verdict": "bad"},
         {"question": rows[1][0], "answer": rows[1][1], "verdict": "good"},
     ]
-    Path("data/raw/good.jsonl").write_text("".join(json.dumps(row) + "\n" for row in verdicts))
-    project.set("data", corrections="data/raw/good.jsonl", question="question", answer="answer")
+    Path("data/raw/corrections.jsonl").write_text("".join(json.dumps(row) + "\n" for row in verdicts))
+    project.set("data", corrections=True, question="question", answer="answer")
     metrics = project.run()
     kept = {row["question"] for row in project.everything()}
     assert kept == {"Who are you?", *(question for question, _ in rows[1:])}
     assert (metrics["marked_bad"], metrics["duplicates_merged"], metrics["rows_kept"]) == (2, 2, 8)
     bad = [(row["file"], row["line"]) for row in project.rows("rejects") if row["reason"] == "marked bad in chat"]
-    assert bad == [("data/raw/data.csv", 2), ("data/raw/good.jsonl", 2)]
+    assert bad == [("data/raw/data.csv", 2), ("data/raw/corrections.jsonl", 2)]
 
 
 def test_missing_corrections_are_no_error(project: Project) -> None:
     project.put("data.csv", csv_of(faq(5)))
-    project.set("data", corrections="data/raw/none_yet.jsonl")
+    project.set("data", corrections=True)
     assert project.run()["rows_kept"] == 5
 
 
@@ -203,3 +203,18 @@ def test_outputs_are_the_same_bytes_whatever_the_hash_seed(project: Project) -> 
     subprocess.run([sys.executable, "-m", "stages.prepare"], env=environment, check=True, capture_output=True)
     assert [Path("data/prepared/train.jsonl").read_bytes(), Path("metrics/prepare.json").read_bytes()] == here
     assert str(Path.cwd()).encode() not in b"".join(here)
+
+
+def test_chain_of_resembling_rows_is_said_aloud(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    chain = [(f"How do I reset the large blue industrial device of type {i}?", f"Press {i}.") for i in range(40)]
+    project.put("data.csv", csv_of([*faq(100), *chain]))
+    metrics = project.run()
+    assert (metrics["largest_cluster"], metrics["clusters"]) == (40, 101)
+    assert "40 rows resemble each other in a chain and stay in one split" in capsys.readouterr().out
+
+
+def test_values_left_aside_are_said_and_counted(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"question": question, "answer": [answer, "Or not."]} for question, answer in faq(7)]
+    project.put("data.json", json.dumps(rows))
+    assert project.run()["left_aside"] == {"further_values": 7}
+    assert "7 further values of cells that hold lists are left aside" in capsys.readouterr().out

@@ -57,9 +57,9 @@ def test_format_of_its_own_is_refused_as_questions(project: Project) -> None:
 
 def test_unknown_verdict_is_named_by_its_line(project: Project) -> None:
     project.put("data.csv", csv_of(faq(5)))
-    Path("data/raw/c.jsonl").write_text('{"question": "q", "answer": "a", "verdict": "meh"}\n')
-    project.set("data", corrections="data/raw/c.jsonl")
-    with pytest.raises(LockstepError, match=r"c\.jsonl line 1: verdict 'meh' is none of good, fixed, bad"):
+    Path("data/raw/corrections.jsonl").write_text('{"question": "q", "answer": "a", "verdict": "meh"}\n')
+    project.set("data", corrections=True)
+    with pytest.raises(LockstepError, match=r"corrections\.jsonl line 1: verdict 'meh' is none of good, fixed, bad"):
         project.run()
 
 

@@ -34,7 +34,8 @@ def write_rows(folder: Path, rows: Iterable[Row]) -> np.ndarray:
             sizes.append((len(row.ids), row.targets))
         writer.finalize()
         writer.close()
-        Dataset.from_file(path).save_to_disk(folder)
+        # Without rows `datasets` would write no file, and could not read that.
+        Dataset.from_file(path).save_to_disk(folder, num_shards=None if sizes else 1)
     _fix_fingerprint(folder)
     return np.array(sizes, dtype=np.int64).reshape(-1, 2)
 

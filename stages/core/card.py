@@ -1,5 +1,6 @@
 """The model card: what the export is, what it was made from, how well it does."""
 
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -16,14 +17,17 @@ tags: [lockstep]
 
 A causal language model fine-tuned with Lockstep on {{ data | code }} ({{ kind }}).
 {% if prompt.kind == "qa" %}
+
 It answers questions put in this form; the answer ends by itself with end-of-text:
 
 ```
 {{ prompt.question_text("...") }}
 ```
 {% else %}
+
 It continues plain text.
 {% endif %}
+
 ## Held-out figures
 
 {{ evaluate.test_rows }} test rows that training never saw, not even as near-duplicates.
@@ -33,7 +37,8 @@ It continues plain text.
 {% for name, label in labels.items() -%}
 | {{ label }} | {{ evaluate.base[name] }} | {{ evaluate.tuned[name] }} |
 {% endfor %}
-Training: best epoch {{ train.best_epoch }}, {{ train.parameters }} weights, {{ train.tokens }} tokens seen,
+
+Training: weights of epoch {{ train.kept_epoch }}, {{ train.parameters }} weights, {{ train.tokens }} tokens seen,
 {{ train.device }}, {{ train.precision }}. {{ train.verdict | capitalize }}.
 
 ## Use
@@ -47,7 +52,8 @@ model = AutoModelForCausalLM.from_pretrained("PATH_OR_ID")
 
 ## Limits
 
-It knows what its base and its training rows said, and can be wrong with confidence. Check what it says before you rely on it.
+It knows what its base and its training rows said, and can be wrong with confidence. Check what it says before
+you rely on it.
 """
 
 LABELS = {
@@ -63,9 +69,16 @@ def model_card(**facts: Any) -> str:
     """Markdown of the card.
 
     facts: title, base, data (path), prompt (Prompt), and the metrics of evaluate and train. Nothing in them is a
-    secret, a time or a host.
+    secret, a time or a host. Of a path that leaves the project only the last name is told.
     """
+    facts |= {name: _shown(facts[name]) for name in ("base", "data")}
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)
     environment.filters["code"] = lambda text: "`" + str(text).replace("`", "'") + "`"
     kind = "questions and answers" if facts["prompt"].kind == "qa" else "plain texts"
     return environment.from_string(CARD).render(labels=LABELS, kind=kind, **facts)
+
+
+def _shown(path: str) -> str:
+    """The path, but of one that leaves the project the last name only."""
+    inside = not path.startswith("~") and not Path(path).is_absolute() and ".." not in Path(path).parts
+    return path if inside else Path(path).name

@@ -10,7 +10,7 @@ INVISIBLE = re.compile(
     "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 JOINERS = "\u200c\u200d"  # they mean something inside Persian, Indic and emoji sequences, not beside Latin letters
-STRAY_JOINER = re.compile(f"(?<![^\x00-\x7f])[{JOINERS}]|[{JOINERS}](?![^\x00-\x7f])")
+STRAY_JOINER = re.compile(f"(?<![^\x00-\x7f])[{JOINERS}]+|[{JOINERS}]+(?![^\x00-\x7f])")
 BLANKS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
@@ -34,7 +34,7 @@ def clean_text(text: str, html: bool = False) -> str:
     if html and MARKUP.search(text):
         text = html_to_text(text)
     if not text.isascii():
-        text = BLANKS.sub(" ", LINE_ENDS.sub("\n", INVISIBLE.sub("", text)))
+        text = CONTROLS.sub("", LINE_ENDS.sub("\n", INVISIBLE.sub("", BLANKS.sub(" ", text))))
         if any(joiner in text for joiner in JOINERS):
             text = STRAY_JOINER.sub("", text)
         text = unicodedata.normalize("NFC", text)  # last: what was removed may have kept a letter from its accent

@@ -4,8 +4,8 @@ import sys
 import time
 from types import TracebackType
 
-WIDTH = 10           # column where the text of a line begins
-PLAIN_SECONDS = 15   # seconds between two progress lines where there is no terminal
+WIDTH = 10  # column where the text of a line begins
+PLAIN_SECONDS = 15  # seconds between two progress lines where there is no terminal
 
 
 def say(stage: str, text: str) -> None:
@@ -65,5 +65,7 @@ class ProgressLine:
     def __enter__(self) -> "ProgressLine":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.clear()

@@ -4,8 +4,8 @@ import os
 import sys
 from collections.abc import Callable
 
-USER_ERROR = 2      # exit code for bad input or parameters
-INTERRUPTED = 130   # exit code after Ctrl-C, as shells expect
+USER_ERROR = 2  # exit code for bad input or parameters
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells expect
 
 
 class LockstepError(Exception):

@@ -4,22 +4,26 @@ from typing import Any
 
 from stages.core.files import figure
 
-NOTHING_LEARNT = 0.01   # relative fall of validation loss below which nothing was learnt
-STILL_FALLING = 0.02    # relative fall in the last epoch from which more epochs would help
-RISEN = 0.02            # relative rise after the best epoch from which we speak of overfitting
+NOTHING_LEARNT = 0.01  # relative fall of validation loss below which nothing was learnt
+STILL_FALLING = 0.02  # relative fall in the last epoch from which more epochs would help
+RISEN = 0.02  # relative rise after the best epoch from which we speak of overfitting
 
 NO_VALIDATION = "no validation split, so overfitting can't be seen"
 DID_NOT_LEARN = "nothing learnt: validation loss hardly fell; raise the learning rate or check the data"
-OVERFITTING = "overfitting after epoch {best}: validation loss rose again, the weights of epoch {best} are kept"
+OVERFITTING = "overfitting after epoch {best}: validation loss rose again"
 UNDERFITTING = "underfitting: validation loss was still falling; more epochs would help"
 GOOD_FIT = "good fit: validation loss had levelled out"
 
 
-def fit_metrics(epochs: list[dict[str, float]], best: int) -> dict[str, Any]:
-    """Figures of metrics/train.json from per-epoch losses (see training.Curves); best: index of the best epoch."""
-    chosen = epochs[best]
+def fit_metrics(epochs: list[dict[str, float]], best: int, kept: int) -> dict[str, Any]:
+    """Figures of metrics/train.json from per-epoch losses (see curves.Curves).
+
+    best, kept: indices of the epoch with the lowest validation loss and of the one whose weights the model has.
+    """
+    chosen = epochs[kept]
     metrics: dict[str, Any] = {
-        "best_epoch": int(chosen["epoch"]),
+        "best_epoch": int(epochs[best]["epoch"]),
+        "kept_epoch": int(chosen["epoch"]),
         "train_loss": figure(chosen["train_loss"]),
     }
     if "validation_loss" in chosen:

@@ -53,7 +53,9 @@ def _device(wanted: str) -> str:
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[wanted]:
         found = [name for name, is_there in there.items() if is_there]
-        raise LockstepError(f"device.name is {wanted}, but this machine has {', '.join(found)} only.", "Set it to auto.")
+        raise LockstepError(
+            f"device.name is {wanted}, but this machine has {', '.join(found)} only.", "Set it to auto."
+        )
     return wanted
 
 

@@ -1,11 +1,14 @@
 """The Hugging Face Hub: bases that come from it, exports that go to it."""
 
+import errno
 import os
 from pathlib import Path
 
 from stages.core.errors import LockstepError
 
 WEIGHT_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "merges.txt", "vocab.txt", "*.model", "*.jinja"]
+
+STALE = ["*.safetensors", "*.safetensors.index.json", "*.jinja"]  # of an earlier export: taken away if not replaced
 
 
 def is_folder(base: str) -> bool:
@@ -34,9 +37,7 @@ def _download(base: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
-        LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -45,7 +46,9 @@ def _download(base: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(base, revision=revision, allow_patterns=WEIGHT_FILES))
     except GatedRepoError:
-        raise LockstepError(f"{name} asks for its licence to be accepted.", "Accept it on the Hub and set HF_TOKEN.") from None
+        raise LockstepError(
+            f"{name} asks for its licence to be accepted.", "Accept it on the Hub and set HF_TOKEN."
+        ) from None
     except RevisionNotFoundError:
         raise LockstepError(f"The Hub has no {name}.", "Put model.revision right, or set it to none.") from None
     except (RepositoryNotFoundError, HFValidationError):
@@ -53,7 +56,11 @@ def _download(base: str, revision: str | None) -> Path:
             f"model.base = {base}: no folder here and no model on the Hub has this name.",
             "Check the spelling; a private model needs HF_TOKEN.",
         ) from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except Exception as error:  # a network fails in many ways, under names that change with the client's version
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise LockstepError(
+                f"There is no room for {name} in the Hub's cache.", "Make room, or set HF_HOME."
+            ) from None
         raise LockstepError(
             f"{name} is not in the cache and the Hub can't be reached ({type(error).__name__}).",
             "Go online once, or set model.base to models/base, which needs no network.",
@@ -64,23 +71,37 @@ def push_folder(folder: Path, repo: str, private: bool) -> str:
     """Upload a folder as a model to the Hub; returns its address.
 
     The token is read from the environment (HF_TOKEN) by huggingface_hub and goes nowhere else.
-    Raises LockstepError when the upload is refused or the Hub can't be reached.
+    Raises LockstepError when the upload is refused or the Hub can't be reached, and before anything is uploaded when
+    `private` is wanted but the repository is there already and public.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     api = HfApi(token=os.environ["HF_TOKEN"])
     try:
         url = api.create_repo(repo, private=private, exist_ok=True)
-        api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Model exported by Lockstep")
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise LockstepError(f"The Hub did not take {repo}: {str(error).splitlines()[0]}", "models/export itself is complete.") from None
+        if private and not api.model_info(url.repo_id).private:
+            raise LockstepError(
+                f"{url.repo_id} is public on the Hub, but export.hub_private is true.",
+                "Make it private there, choose another export.hub_repo, or set export.hub_private to false.",
+            )
+        api.upload_folder(
+            repo_id=url.repo_id, folder_path=folder, delete_patterns=STALE, commit_message="Model exported by Lockstep"
+        )
+    except LockstepError:
+        raise
+    except Exception as error:  # refused, unreachable, broken off: the same to the user
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise LockstepError(f"The Hub did not take {repo}: {reason}.", f"{folder} itself is complete.") from None
     return str(url)
 
 
 def check_push(repo: str | None) -> None:
     """Raise LockstepError unless a push could start: a repository name and a token are there."""
     if not repo or repo.count("/") > 1:
-        raise LockstepError("export.push_to_hub is true but export.hub_repo names no repository.", "Set it to owner/name.")
+        raise LockstepError(
+            "export.push_to_hub is true but export.hub_repo names no repository.", "Set it to owner/name."
+        )
     if not os.environ.get("HF_TOKEN"):
-        raise LockstepError("export.push_to_hub is true but HF_TOKEN is not set.", "Export a Hub token that can write as HF_TOKEN.")
+        raise LockstepError(
+            "export.push_to_hub is true but HF_TOKEN is not set.", "Export a Hub token that can write as HF_TOKEN."
+        )

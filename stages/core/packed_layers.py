@@ -1,6 +1,7 @@
 """Linear layers of a model that only answers, laid out so that rows of a batch do not disturb each other."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -50,6 +51,7 @@ def _pack(module: nn.Module) -> None:
         if type(child) is nn.Linear:
             setattr(module, name, PackedLinear(child.weight, child.bias))
         elif type(child) is Conv1D:  # GPT-2 keeps its weights the other way round
-            setattr(module, name, PackedLinear(child.weight.t(), child.bias))
+            layer: Any = child
+            setattr(module, name, PackedLinear(layer.weight.t(), layer.bias))
         else:
             _pack(child)

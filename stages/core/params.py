@@ -1,11 +1,11 @@
-"""params.yaml as typed, frozen values. An unknown, missing or impossible value is an error, and all errors come at once.
+"""params.yaml as typed, frozen values. An unknown, missing or impossible value is an error, and all come at once.
 
 params.yaml says what each setting means; this file says what it may be. There are no defaults here: one place holds
 the values. A stage's main() reads whole sections or single keys as `params.section.key`; a test compares those with
 what dvc.yaml declares for the stage.
 """
 
-import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stages.core.errors import LockstepError
+from stages.core.params_problems import describe_problems
 from stages.core.paths import PARAMS
 
 
@@ -55,7 +56,7 @@ class Data(Section):
     encoding: str
     html: bool
     passage_chars: Whole
-    corrections: Annotated[str | None, Optional]
+    corrections: bool
 
 
 class Split(Section):
@@ -80,7 +81,8 @@ class Prompt(Section):
     @model_validator(mode="after")
     def _has_both_fields(self) -> "Prompt":
         question, answer = self.template.find("{question}"), self.template.find("{answer}")
-        if question < 0 or answer < question or self.template.count("{question}") + self.template.count("{answer}") != 2:
+        fields = self.template.count("{question}") + self.template.count("{answer}")
+        if question < 0 or answer < question or fields != 2:
             raise ValueError("template needs {question} once and, after it, {answer} once")
         return self
 
@@ -130,6 +132,7 @@ class Train(Section):
     warmup: Fraction
     weight_decay: NotNegative
     max_grad_norm: Positive
+    keep: Literal["best", "last"]
     early_stopping: Whole
     checkpoint_minutes: Positive
     compile: bool
@@ -137,6 +140,37 @@ class Train(Section):
 
 class Evaluate(Section):
     samples: Whole
+    answers: Whole
+    resamples: Annotated[int, Number, Field(ge=100)]
+    allow_leakage: bool
+
+
+def _amount(value: Any) -> Any:
+    """A share such as '2%' as a text, else a number."""
+    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?%", value.strip()):
+        return value.strip()
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ValueError("a number of at least 0 or a share such as 2% is needed")
+    return float(value)
+
+
+Bound = Annotated[float, Number]
+Amount = Annotated[float | str, BeforeValidator(_amount)]
+
+
+class Gate(Section):
+    """Bounds of one figure; at least one is given."""
+
+    max: Bound | None = None
+    min: Bound | None = None
+    max_increase: Amount | None = None
+    max_decrease: Amount | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> "Gate":
+        if not self.model_fields_set:
+            raise ValueError("needs one of max, min, max_increase, max_decrease")
+        return self
 
 
 class Generation(Section):
@@ -171,6 +205,7 @@ class Params(Section):
     device: Device
     train: Train
     evaluate: Evaluate
+    gates: dict[str, Gate]
     generation: Generation
     export: Export
     tracking: Tracking
@@ -200,60 +235,5 @@ def check_params(values: Any, path: Path = PARAMS) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        problems: dict[str, list[str]] = {}
-        for problem in error.errors():
-            key, reason = _describe(problem)
-            problems.setdefault(key, []).append(reason)
-        text = "; ".join(key + " or ".join(dict.fromkeys(reasons)) for key, reasons in problems.items())
+        text = describe_problems(error, Params)
         raise LockstepError(f"{path}: {text}.", "Put it right there.") from None
-
-
-def _describe(problem: Any) -> tuple[str, str]:
-    """One pydantic problem in a user's words: 'section.key = value: ' and what is allowed."""
-    location = _keys(problem["loc"])
-    key = ".".join(location)
-    kind, found = problem["type"], problem["input"]
-    if kind == "extra_forbidden":
-        return key, f": no such setting{_did_you_mean(location)}"
-    if kind == "missing":
-        return key, " is missing"
-    reason = problem["msg"].removeprefix("Value error, ")
-    for theirs, ours in WORDING.items():
-        reason = reason.replace(theirs, ours)
-    shown = "" if isinstance(found, dict) else f" = {found!r}"
-    return f"{key}{shown}: ", f"{reason[0].lower()}{reason[1:]}"
-
-
-WORDING = {
-    "Input should be": "allowed is",
-    "a valid integer": "a whole number",
-    "a valid number": "a number",
-    "a valid boolean": "true or false",
-    "a valid string": "a text",
-    ", unable to parse string as a number": "",
-    ", unable to parse string as an integer": "",
-    ", got a number with a fractional part": "",
-    ", unable to interpret input": "",
-}
-
-
-def _keys(location: tuple[int | str, ...]) -> list[str]:
-    """The part of a pydantic location that is keys of params.yaml (the rest names members of a union)."""
-    keys: list[str] = []
-    section: Any = Params
-    for part in location:
-        keys.append(str(part))
-        field = getattr(section, "model_fields", {}).get(part)
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, Section):
-            break
-        section = field.annotation
-    return keys
-
-
-def _did_you_mean(location: list[str]) -> str:
-    """', did you mean ...?' where a known key is close to the unknown one."""
-    section: Any = Params
-    for part in location[:-1]:
-        section = section.model_fields[part].annotation
-    close = difflib.get_close_matches(location[-1], section.model_fields, n=1)
-    return f", did you mean {'.'.join([*location[:-1], close[0]])}?" if close else ""

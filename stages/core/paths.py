@@ -26,9 +26,14 @@ TOKENIZE_METRICS = METRICS / "tokenize.json"
 TRAIN_METRICS = METRICS / "train.json"
 EVALUATE_METRICS = METRICS / "evaluate.json"
 SAMPLES = METRICS / "samples.md"
+ANSWERS = METRICS / "answers.jsonl"
+REPORT = METRICS / "report.html"
 PLOTS = METRICS / "plots"
 EPOCH_CURVE = PLOTS / "epochs.csv"
 STEP_CURVE = PLOTS / "steps.csv"
+LENGTH_CURVE = PLOTS / "loss_by_length.csv"
+POSITION_CURVE = PLOTS / "loss_by_position.csv"
+CHARTS = PLOTS / "charts"
 
 SPLITS = ("train", "validation", "test")
 

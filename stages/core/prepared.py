@@ -108,7 +108,8 @@ def summary(metrics: dict[str, Any]) -> list[str]:
     what, joined = ("rows", "") if pairs else ("passages", "joined again to ")
     dropped = f", {metrics['rejected']:,} rejected" if metrics["rejected"] else ""
     dropped += f", {metrics['marked_bad']:,} marked bad" if metrics["marked_bad"] else ""
-    merged = f", {metrics['duplicates_merged']:,} duplicates merged" if metrics["duplicates_merged"] else ""
+    repeats = metrics["duplicates_merged"]
+    merged = f", {repeats:,} duplicate{'s' if repeats > 1 else ''} merged" if repeats else ""
     sizes = ", ".join(f"{split} {count:,}" for split, count in metrics["rows"].items())
     lines.append(
         f"{metrics['rows_read']:,} {what} read, {metrics['rows_kept']:,} kept{dropped}{merged}; {joined}{sizes}"

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
 
 from stages.core.errors import LockstepError
 from stages.core.files import write_text
-from stages.core.params import check_params
+from stages.core.params import check_params, load_params
 from stages.core.paths import PRESETS
 
 
@@ -17,7 +18,7 @@ def preset_names(folder: Path = PRESETS) -> dict[str, str]:
     """Name -> the first comment line of each preset, by name."""
     names = {}
     for path in sorted(folder.glob("*.yaml")):
-        first = path.read_text(encoding="utf-8").splitlines()[0]
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
         names[path.stem] = first.lstrip("# ")
     return names
 
@@ -25,7 +26,8 @@ def preset_names(folder: Path = PRESETS) -> dict[str, str]:
 def merge_preset(name: str, params: Path, folder: Path = PRESETS) -> list[str]:
     """Write the preset's values into the params file, keeping its comments and layout; returns the keys changed.
 
-    Raises LockstepError when the name is unknown or the result is no valid params file; nothing is written then.
+    Raises LockstepError when the name is unknown, or the params file, the preset or what comes of them is not valid;
+    nothing is written then.
     """
     path = folder / f"{name}.yaml"
     known = [file.stem for file in sorted(folder.glob("*.yaml"))]
@@ -33,17 +35,30 @@ def merge_preset(name: str, params: Path, folder: Path = PRESETS) -> list[str]:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
         raise LockstepError(f"There is no preset {name}.", hint)
+    load_params(params)
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 200
     values = yaml.load(params.read_text(encoding="utf-8"))
-    changed = _merge(values, yaml.load(path.read_text(encoding="utf-8")), "")
+    changed = _merge(values, _overlay(yaml, path), "")
     text = io.StringIO()
     yaml.dump(values, text)
     check_params(YAML(typ="safe").load(text.getvalue()), path)
     if changed:
         write_text(params, text.getvalue())
     return changed
+
+
+def _overlay(yaml: YAML, path: Path) -> dict[str, Any]:
+    """The values of a preset. Raises LockstepError where the file is not valid."""
+    try:
+        overlay = yaml.load(path.read_text(encoding="utf-8"))
+    except MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise LockstepError(f"{path}{line} is not valid YAML: {error.problem}.", "Put that line right.") from None
+    if not isinstance(overlay, dict):
+        raise LockstepError(f"{path} holds no settings.", "Write them as in params.yaml.")
+    return overlay
 
 
 def _merge(values: Any, overlay: Any, prefix: str) -> list[str]:

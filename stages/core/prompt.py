@@ -47,14 +47,19 @@ class Prompt:
         start = len(self._parts[0])
         return start, start + len(question)
 
-    def chat_template(self, end_of_text: str) -> str:
-        """The same template in Jinja, as Transformers' apply_chat_template wants it."""
-        before, between, after = (_jinja_text(part) for part in (self._parts[0], self._parts[1].rstrip(" "), self._parts[2]))
+    def chat_template(self, end_of_text: str, opening: str = "") -> str:
+        """The same template in Jinja, as Transformers' apply_chat_template wants it.
+
+        opening: what the tokenizer puts before any text; apply_chat_template leaves that to the template.
+        """
+        before, between, after = (
+            _jinja_text(part) for part in (self._parts[0], self._parts[1].rstrip(" "), self._parts[2])
+        )
         blanks = _jinja_text(self._parts[1][len(self._parts[1].rstrip(" ")) :])
         end = _jinja_text(end_of_text)
         # Each user turn is followed by its cue, so a generation prompt needs nothing more.
         return (
-            "{%- for message in messages -%}"
+            (f"{{{{- {_jinja_text(opening)} -}}}}" if opening else "") + "{%- for message in messages -%}"
             "{%- if message['role'] == 'assistant' -%}"
             f"{{{{- {blanks} + message['content'] + {after} + {end} -}}}}"
             "{%- elif message['role'] == 'user' -%}"
@@ -66,7 +71,7 @@ class Prompt:
 
 def _jinja_text(text: str) -> str:
     """A Jinja string literal."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
     return f"'{escaped}'"
 
 
@@ -81,4 +86,6 @@ def read_prompt(folder: Path, made_by: str) -> Prompt:
     try:
         return Prompt(**fields)
     except TypeError:
-        raise LockstepError(f"{folder / PROMPT_FILE} holds unknown fields.", f"Run `{made_by}` to make it again.") from None
+        raise LockstepError(
+            f"{folder / PROMPT_FILE} holds unknown fields.", f"Run `{made_by}` to make it again."
+        ) from None

@@ -55,7 +55,9 @@ def iterate_records(path: Path) -> Iterator[Record]:
                 fields = json.loads(line)
                 yield Question(**fields) if "question" in fields else Text(**fields)
             except (ValueError, TypeError):
-                raise LockstepError(f"{path} line {number} is damaged.", "Run `make prepare` to make it again.") from None
+                raise LockstepError(
+                    f"{path} line {number} is damaged.", "Run `make prepare` to make it again."
+                ) from None
 
 
 def read_records(path: Path) -> list[Record]:

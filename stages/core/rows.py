@@ -48,7 +48,9 @@ class QuestionRows:
     'drop' leaves the row out; 'error' raises LockstepError. Each is noted in `self.noted`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, prompt: Prompt, loss_on: str, max_tokens: int, overlong: str):
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, prompt: Prompt, loss_on: str, max_tokens: int, overlong: str
+    ):
         self.tokenizer = tokenizer
         self.prompt = prompt
         self.loss_on = loss_on
@@ -58,7 +60,7 @@ class QuestionRows:
         self.noted = Overlong()
 
     def rows(self, questions: list[Question]) -> Iterator[Row]:
-        """Rows of a batch of questions, in order. Raises LockstepError on an over-long row where `overlong` is 'error'."""
+        """Rows of a batch of questions, in order. Raises LockstepError on an over-long row if `overlong` is 'error'."""
         asked = encode(self.tokenizer, [self.prompt.question_text(q.question) for q in questions])
         answered = encode(self.tokenizer, [self.prompt.answer_text(q.answer) for q in questions])
         for question, ask, answer in zip(questions, asked, answered, strict=True):
@@ -99,7 +101,8 @@ class QuestionRows:
         )
         inside = [end for begin, end in whole["offset_mapping"] if start <= begin and end <= start + len(question)]
         room = max(room, self.max_tokens // 4)
-        keep = max(0, len(inside) - (len(self.opening) + len(whole["input_ids"]) - room))
+        surplus = max(0, len(self.opening) + len(whole["input_ids"]) - room)
+        keep = max(0, len(inside) - surplus)
         while True:
             shorter = question[: inside[keep - 1] - start] if keep else ""
             ids = self.opening + encode(self.tokenizer, [self.prompt.question_text(shorter)])[0]
@@ -108,7 +111,9 @@ class QuestionRows:
             keep -= 1
 
 
-def text_rows(tokenizer: PreTrainedTokenizerFast, texts: Iterable[Text], chunk_tokens: int, batch: int = 64) -> Iterator[Row]:
+def text_rows(
+    tokenizer: PreTrainedTokenizerFast, texts: Iterable[Text], chunk_tokens: int, batch: int = 64
+) -> Iterator[Row]:
     """Texts joined with end-of-text and cut into rows of chunk_tokens; the last row holds the remainder.
 
     Each row begins with the last token of the row before it (the first with end-of-text), so that every token of

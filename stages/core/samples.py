@@ -1,13 +1,54 @@
-"""Answers of several models to the same held-out questions, through the same engine as chat."""
+"""Questions of the test split put to a model, through the same engine as chat, and its answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from stages.core.conversation import Assistant, prompt_ids
-from stages.core.evaluation import text_sample
-from stages.core.generation import Engine, Sampling
+from stages.core.generation import Answer, Engine, Sampling
 from stages.core.params import Generation
 from stages.core.prompt import Prompt
 from stages.core.records import Question, Record
+
+BEGINNING = 12  # words of a text that are given, to be continued
+CONTINUATION = 36  # words of it that the continuation is shown beside
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a model is asked, and the answer that would have been right. For texts: a beginning, and how it went on."""
+
+    id: str
+    cluster: str
+    question: str
+    reference: str
+
+
+def asked_of(records: Sequence[Record], count: int) -> list[Asked]:
+    """Up to `count` questions of the records, those with the lowest ids.
+
+    Ids are hashes, so this is a draw by lot that new rows hardly change and that two revisions have in common.
+    """
+    every = [asked for record in records for asked in _asked(record)]
+    return sorted(every, key=lambda asked: asked.id)[:count]
+
+
+def _asked(record: Record) -> list[Asked]:
+    """A question as it is; of a text the beginning of each paragraph that is long enough, else its own."""
+    if isinstance(record, Question):
+        return [Asked(record.id, record.cluster, record.question, record.answer)]
+    parts = [part.split() for part in record.text.split("\n\n")]
+    long = [part for part in parts if len(part) >= 2 * BEGINNING] or [record.text.split()]
+    return [
+        Asked(f"{record.id}-{number}", record.cluster, *text_sample(" ".join(part))) for number, part in enumerate(long)
+    ]
+
+
+def text_sample(text: str) -> tuple[str, str]:
+    """The first words of a text, as something to continue, and what really followed."""
+    parts = text.split()
+    return " ".join(parts[:BEGINNING]), " ".join(parts[BEGINNING : BEGINNING + CONTINUATION])
 
 
 def greedy(settings: Generation) -> Sampling:
@@ -15,23 +56,35 @@ def greedy(settings: Generation) -> Sampling:
     return Sampling(max_new_tokens=settings.max_new_tokens, repetition_penalty=settings.repetition_penalty)
 
 
-def sample_answers(
-    models: dict[str, PreTrainedModel],
+def answers_of(
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     prompt: Prompt,
-    records: list[Record],
+    asked: Sequence[Asked],
     settings: Generation,
-) -> list[dict[str, str]]:
-    """One dict per record: question, reference, and the answer of each model under its name.
-
-    For texts the question is the first words and the reference what follows them.
-    """
-    asked = [(r.question, r.answer) if isinstance(r, Question) else text_sample(r.text) for r in records]
-    samples = [{"question": question, "reference": reference} for question, reference in asked]
+) -> list[Answer]:
+    """The model's greedy answer to each question, in order."""
     sampling = greedy(settings)
-    for name, model in models.items():
-        assistant = Assistant(Engine(model, tokenizer), prompt, sampling, 0, name)
-        prompts = [prompt_ids(assistant, [], question, sampling.max_new_tokens) for question, _ in asked]
-        for sample, answer in zip(samples, assistant.engine.answers(prompts, sampling), strict=True):
-            sample[name] = answer.text.strip()
-    return samples
+    assistant = Assistant(Engine(model, tokenizer), prompt, sampling, 0, "")
+    prompts = [prompt_ids(assistant, [], one.question, sampling.max_new_tokens) for one in asked]
+    return assistant.engine.answers(prompts, sampling) if prompts else []
+
+
+def samples_markdown(samples: Sequence[dict[str, str]], kind: str) -> str:
+    """Answers beside references, for people. samples: question, reference, base, tuned."""
+    lines = ["# Sample answers on held-out rows", ""]
+    for number, sample in enumerate(samples, start=1):
+        lines += [f"## {number}. {markdown_line(sample['question'])}", ""]
+        for name, key in (("Reference", "reference"), ("Base", "base"), ("Fine-tuned", "tuned")):
+            lines += [f"**{name}:** {markdown_line(sample[key]) or '*(nothing)*'}", ""]
+    if not samples:
+        what = "question" if kind == "qa" else "beginning"
+        lines += [f"No {what} was asked for: evaluate.samples is 0.", ""]
+    return "\n".join(lines)
+
+
+def markdown_line(text: str) -> str:
+    """Text of a user or model as one line that Markdown shows as it is."""
+    for character in "\\`*_[]<>#|~":
+        text = text.replace(character, f"\\{character}")
+    return " ".join(text.split())

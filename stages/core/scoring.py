@@ -10,10 +10,11 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from stages.core.batches import IGNORED, batches_by_length, collate
+from stages.core.batches import batches_by_length, collate
 from stages.core.errors import LockstepError
 from stages.core.hardware import Hardware
 
+MODEL_INPUTS = ("input_ids", "position_ids", "attention_mask")
 SCORING_TOKENS = 4096  # tokens of one batch, padding included
 
 
@@ -49,14 +50,24 @@ class Scores:
         return float(self.nll.sum() / math.log(2) / text_bytes)
 
 
-def target_logits(model: PreTrainedModel, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits (N, V) and following tokens (N,) of a batch of batches.collate; the token is IGNORED where it is no target.
+def target_logits(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """Logits (N, V) at the target positions of a batch of batches.collate, computed nowhere else.
 
-    Logits are computed where the batch needs them only.
+    model: a causal language model, or one wrapped for several processes. A hook hands its output layer the hidden
+    states of the targets only: that keeps whatever else the model does to its logits, and works wrapped too.
     """
-    inputs = {name: value for name, value in batch.items() if name != "shift_labels"}
-    logits = model(**inputs, use_cache=False).logits  # (B, C, V)
-    return logits.flatten(0, 1), batch["shift_labels"].flatten()
+    inputs = {name: value for name, value in batch.items() if name in MODEL_INPUTS}
+
+    def only_targets(layer: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        hidden = arguments[0].flatten(0, 1)  # (B * L, H)
+        return (hidden.index_select(0, batch["target_index"])[None], *arguments[1:])
+
+    head = getattr(model, "module", model).get_output_embeddings()
+    hook = head.register_forward_pre_hook(only_targets)
+    try:
+        return model(**inputs, use_cache=False).logits[0]
+    finally:
+        hook.remove()
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
@@ -84,11 +95,15 @@ def score_rows(
     with torch.inference_mode(), hardware.autocast():
         for indices in batches_by_length(lengths, tokens):
             batch = collate([rows[index] for index in indices], pad_id, packing=False)
-            logits, following = target_logits(model, to_device(batch, model.device))
-            losses = functional.cross_entropy(logits.float(), following, reduction="none", ignore_index=IGNORED)
-            shape = batch["shift_labels"].shape
-            nll[indices] = losses.view(shape).cpu().double().sum(dim=1).numpy()
-            correct[indices] = (logits.argmax(dim=-1) == following).view(shape).sum(dim=1).cpu().numpy()
-            targets[indices] = (batch["shift_labels"] != IGNORED).sum(dim=1).numpy()
+            width = batch["input_ids"].shape[1]
+            owner = (batch["target_index"] // width).numpy()  # (N,) the row of each target
+            batch = to_device(batch, model.device)
+            logits = target_logits(model, batch)
+            losses = functional.cross_entropy(logits.float(), batch["targets"], reduction="none")
+            hits = logits.argmax(dim=-1) == batch["targets"]
+            count = len(indices)
+            nll[indices] = np.bincount(owner, weights=losses.cpu().double().numpy(), minlength=count)
+            correct[indices] = np.bincount(owner, weights=hits.cpu().numpy(), minlength=count)
+            targets[indices] = np.bincount(owner, minlength=count)
     model.train(was_training)
     return Scores(nll, targets, correct)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from transformers import AutoConfig, PreTrainedTokenizerFast
@@ -28,7 +28,7 @@ from stages.core.tokenizer import (
 BATCH = 1000  # records tokenized at a time
 
 
-def prepared_kind() -> str:
+def prepared_kind() -> Literal["qa", "text"]:
     """'qa' or 'text', as the train split holds. Raises LockstepError when it is missing or empty."""
     first = next(iterate_records(prepared_split("train")), None)
     if first is None:
@@ -102,7 +102,9 @@ def token_metrics(kind: str, sizes: dict[str, np.ndarray], noted: Overlong) -> d
     Raises LockstepError when the train split has no row left.
     """
     if not len(sizes["train"]):
-        raise LockstepError("No row of the train split is left.", "Raise tokenize.max_tokens or set overlong to truncate.")
+        raise LockstepError(
+            "No row of the train split is left.", "Raise tokenize.max_tokens or set overlong to truncate."
+        )
     every = np.concatenate(list(sizes.values()))
     return {
         "kind": kind,
@@ -130,4 +132,3 @@ def rejected(noted: Overlong) -> list[dict[str, Any]]:
         (noted.dropped, "dropped: longer than tokenize.max_tokens"),
     )
     return [{"file": file, "line": line, "reason": reason} for places, reason in reasons for file, line in places]
-

@@ -20,7 +20,7 @@ def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
     """Load the tokenizer in a folder.
 
     name: what the user calls it, for the LockstepError raised when it can't be loaded, is not a fast tokenizer, or
-    has no end-of-text token.
+    has no words or no end-of-text token.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
@@ -28,6 +28,8 @@ def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
         raise LockstepError(f"The tokenizer of {name} can't be loaded: {_first_line(error)}") from error
     if not tokenizer.is_fast:
         raise LockstepError(f"{name} has no fast tokenizer.", "Choose a base that has a tokenizer.json.")
+    if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):  # what comes of a folder without its files
+        raise LockstepError(f"{name} has no tokenizer.", "Put its tokenizer.json beside the weights.")
     if tokenizer.eos_token_id is None:
         raise LockstepError(f"The tokenizer of {name} has no end-of-text token, so answers could never stop.")
     return tokenizer

@@ -17,46 +17,51 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 
-from stages.core.batches import IGNORED, collate
+from stages.core.batches import collate
 from stages.core.checkpoints import StopRequest, keep_latest, latest_whole, seal
 from stages.core.console import ProgressLine
+from stages.core.curves import Curves
 from stages.core.errors import LockstepError, Stopped
-from stages.core.files import read_json, write_json, write_text
+from stages.core.files import read_json, sync_file, sync_folder, write_json
 from stages.core.hardware import Hardware
 from stages.core.params import Train
-from stages.core.paths import EPOCH_CURVE, STEP_CURVE
 from stages.core.scoring import score_rows, target_logits
 
-CURVE_POINTS = 100        # points of the learning curve inside a run
-CHECKPOINTS_KEPT = 2      # the one before stays until the next is whole
+CURVE_POINTS = 100  # points of the learning curve inside a run
+CHECKPOINTS_KEPT = 2  # the one before stays until the next is whole
 COUNTERS = "counters.json"
-CURVES = "curves.json"
+# Bytes that a run takes for each weight: weights and two moments in each checkpoint and in one being written, the best
+# weights, and the model at the end.
+DISK_PER_WEIGHT = 4 * (3 * (CHECKPOINTS_KEPT + 1) + 2)
 BEST = "best.safetensors"  # weights of the epoch with the lowest validation loss
 
 
 class SumLossTrainer(Trainer):
     """Trainer whose loss is the sum over the target tokens of a step, divided once by their number."""
 
-    def __init__(self, *, hardware: Hardware, pad_id: int, curves: "Curves", **kwargs: Any) -> None:
+    def __init__(self, *, hardware: Hardware, pad_id: int, curves: Curves, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model_accepts_loss_kwargs = True  # have Trainer count a step's targets and not divide again
         self.hardware = hardware
         self.pad_id = pad_id
-        self.nll = torch.zeros((), dtype=torch.float64 if hardware.device != "mps" else torch.float32)
-        self.targets = torch.zeros((), dtype=torch.long)
+        self.nll: Any = torch.zeros((), dtype=torch.float64 if hardware.device != "mps" else torch.float32)
+        self.seen_targets = 0  # targets since the last point of the curve
         self.tokens = 0  # trained on so far, by earlier processes of this run too
         self.curves = curves
 
-    def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None, **_: Any) -> Any:
+    def compute_loss(
+        self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None, **_: Any
+    ) -> Any:
         """Mean -ln p per target token of the whole optimizer step, scalar tensor."""
-        logits, following = target_logits(model, inputs)
-        nll = functional.cross_entropy(logits.float(), following, reduction="sum", ignore_index=IGNORED)
+        logits = target_logits(model, inputs)
+        nll = functional.cross_entropy(logits.float(), inputs["targets"], reduction="sum")
         with torch.no_grad():
             # Kept on the device, so that no step waits for the CPU.
             self.nll = self.nll.to(nll.device) + nll
-            self.targets = self.targets.to(nll.device) + (following != IGNORED).sum()
-        self.tokens += inputs["input_ids"].numel()
+            self.seen_targets += inputs["targets"].numel()
+        self.tokens += inputs["tokens"]
         # Processes average their gradients; num_items_in_batch counts the targets of all of them.
         return nll / num_items_in_batch * self.accelerator.num_processes
 
@@ -64,7 +69,7 @@ class SumLossTrainer(Trainer):
         """Targets of one optimizer step, over its batches and all processes; Trainer asks for it."""
         if not batch_samples:
             return None
-        count = sum((batch["shift_labels"] != IGNORED).sum() for batch in batch_samples).to(device)
+        count = torch.tensor(sum(batch["targets"].numel() for batch in batch_samples), device=device)
         return self.accelerator.gather(count).sum() if self.accelerator.num_processes > 1 else count
 
     def take_point(self) -> dict[str, float]:
@@ -72,11 +77,11 @@ class SumLossTrainer(Trainer):
 
         Raises LockstepError when the loss is not a number.
         """
-        loss = float(self.nll / self.targets.clamp(min=1))
+        loss = float(self.nll) / max(self.seen_targets, 1)
         if not math.isfinite(loss):
             raise LockstepError("The training loss is not a number any more.", "Lower train.learning_rate.")
         self.nll.zero_()
-        self.targets.zero_()
+        self.seen_targets = 0
         return {"tokens": self.tokens, "loss": loss, "learning_rate": self._get_learning_rate()}
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -87,14 +92,15 @@ class SumLossTrainer(Trainer):
             for name, rows in self.eval_dataset.items()
             if len(rows)
         }
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        control: TrainerControl = self.control  # type: ignore[has-type]
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         run = Path(self.args.output_dir)
         checkpoint = run / f"checkpoint-{self.state.global_step}"
-        counters = {"nll": float(self.nll), "targets": int(self.targets), "tokens": self.tokens}
+        counters = {"nll": float(self.nll), "targets": self.seen_targets, "tokens": self.tokens}
         write_json(checkpoint / COUNTERS, counters)
         self.curves.write(checkpoint)
         seal(checkpoint)
@@ -104,44 +110,9 @@ class SumLossTrainer(Trainer):
         """Take up the counters and curves of a checkpoint; Trainer itself takes up the rest."""
         counters = read_json(checkpoint / COUNTERS, "make train")
         self.nll.fill_(counters["nll"])
-        self.targets.fill_(counters["targets"])
+        self.seen_targets = counters["targets"]
         self.tokens = counters["tokens"]
         self.curves.read(checkpoint)
-
-
-class Curves(TrainerCallback):
-    """Collects the learning curves, the best epoch and when to stop; its state travels in the checkpoint.
-
-    steps: one {step, tokens, loss, learning_rate} per point; epochs: one {epoch, train_loss, validation_loss} each,
-    the first before training.
-    """
-
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
-        self.steps: list[dict[str, float]] = []
-        self.epochs: list[dict[str, float]] = []
-
-    @property
-    def best_epoch(self) -> int:
-        """Index into `epochs` of the lowest validation loss; the last where there is no validation."""
-        losses = [epoch.get("validation_loss", 0.0) for epoch in self.epochs]
-        if not any(losses):
-            return len(self.epochs) - 1
-        return min(range(len(losses)), key=lambda index: losses[index])
-
-    @property
-    def patience_is_over(self) -> bool:
-        """Whether the last `patience` epochs brought no better validation loss."""
-        return bool(self.patience) and len(self.epochs) - 1 - self.best_epoch >= self.patience
-
-    def read(self, checkpoint: Path) -> None:
-        """Take up the curves where a checkpoint left them."""
-        state = read_json(checkpoint / CURVES, "make train")
-        self.steps, self.epochs = state["steps"], state["epochs"]
-
-    def write(self, checkpoint: Path) -> None:
-        """Lay the curves so far into a checkpoint."""
-        write_json(checkpoint / CURVES, {"steps": self.steps, "epochs": self.epochs})
 
 
 class Curve(TrainerCallback):
@@ -196,13 +167,18 @@ class Saver(TrainerCallback):
         self.saved = time.monotonic()
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self.stop.reason or time.monotonic() - self.saved > self.seconds:
+        # The epoch's last step is saved after the evaluation that follows: a checkpoint between them would lose that.
+        last_of_epoch = state.global_step % (state.max_steps // state.num_train_epochs) == 0
+        if not last_of_epoch and (self.stop.reason or time.monotonic() - self.saved > self.seconds):
             control.should_save = True
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.saved = time.monotonic()
         if self.stop.reason:
-            raise Stopped(f"{self.stop.reason}; saved at step {state.global_step} of {state.max_steps}, the next run goes on from there")
+            raise Stopped(
+                f"{self.stop.reason}; saved at step {state.global_step} of {state.max_steps}, "
+                "the next run goes on from there"
+            )
 
 
 def save_weights(model: PreTrainedModel, path: Path) -> None:
@@ -211,7 +187,9 @@ def save_weights(model: PreTrainedModel, path: Path) -> None:
 
     partial = path.with_name(path.name + ".partial")
     save_model(model, str(partial))
+    sync_file(partial)
     partial.replace(path)
+    sync_folder(path.parent)
 
 
 def load_weights(model: PreTrainedModel, path: Path) -> None:
@@ -277,7 +255,7 @@ def make_trainer(
         eval_dataset=scored,
         data_collator=lambda rows: collate(rows, pad_id, settings.packing),
     )
-    trainer.add_callback(Curve(curves, trainer, folder / BEST if len(validation) else None))
+    trainer.add_callback(Curve(curves, trainer, folder / BEST if len(validation) and settings.keep == "best" else None))
     trainer.add_callback(Progress(trainer))
     trainer.add_callback(Saver(settings.checkpoint_minutes, stop))
     trainer.remove_callback(PrinterCallback)
@@ -296,14 +274,7 @@ def run(trainer: SumLossTrainer) -> None:
     if checkpoint is None or not trainer.curves.patience_is_over:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     else:
+        trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         trainer._load_from_checkpoint(str(checkpoint))
     if (folder / BEST).exists():
         load_weights(trainer.accelerator.unwrap_model(trainer.model), folder / BEST)
-
-
-def write_curves(curves: Curves) -> None:
-    """Write the curves as CSV files for DVC plots: per epoch and within epochs."""
-    for path, points in ((EPOCH_CURVE, curves.epochs), (STEP_CURVE, curves.steps)):
-        names = list(points[0]) if points else []
-        lines = [",".join(names)] + [",".join(f"{point[name]:.6g}" for name in names) for point in points]
-        write_text(path, "\n".join(lines) + "\n")

@@ -1,0 +1,34 @@
+"""report: lay out what the stages wrote as one page, metrics/report.html, to be read on a phone and without a network.
+
+`make evaluate` ends with it; run it again to see what changed since the latest commit.
+"""
+
+if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
+    import sys
+
+    sys.stderr.write("error: Run it as `python -m stages.report` from the project's root.\n")
+    sys.exit(2)
+
+import argparse
+
+from stages.core.errors import run_command
+
+
+def main() -> None:
+    """Write the page. Raises LockstepError when a stage has not run yet."""
+    parser = argparse.ArgumentParser(prog="python -m stages.report", description=__doc__)
+    parser.add_argument("--quiet", action="store_true", help="say nothing when it is written")
+    quiet = parser.parse_args().quiet
+    from stages.core.console import say
+    from stages.core.files import write_text
+    from stages.core.paths import REPORT
+    from stages.core.report import report_html
+    from stages.core.report_facts import read_facts
+
+    write_text(REPORT, report_html(read_facts()))
+    if not quiet:
+        say("report", f"{REPORT}: open it in a browser")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,94 @@
+"""What all tests share: no network, one thread, a two-layer base model, and projects that run real stages."""
+
+import gc
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+# Read by the libraries when they are imported, so set before any test module is.
+os.environ.update(
+    OMP_NUM_THREADS="1",
+    TOKENIZERS_PARALLELISM="false",
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    HF_HOME=tempfile.mkdtemp(prefix="lockstep-tests-"),
+    MLFLOW_DISABLE_TELEMETRY="true",
+)
+for name in ("HF_TOKEN", "HF_ENDPOINT", "HUGGING_FACE_HUB_TOKEN"):
+    os.environ.pop(name, None)
+
+from projects import TRAINED, Project, save_base  # noqa: E402  (after the environment is set)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+LOOPBACK = ["127.0.0.1", "::1"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Block sockets; `@pytest.mark.enable_socket` lets a test connect to this machine, and to no other."""
+    config.option.disable_socket = True
+    config.option.allow_unix_socket = True
+
+
+@pytest.fixture(autouse=True)
+def only_this_machine(request: pytest.FixtureRequest) -> None:
+    """Tests that may use sockets reach loopback only."""
+    from pytest_socket import socket_allow_hosts
+
+    if request.node.get_closest_marker("enable_socket"):
+        socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a GPT-2 of two layers and width 32, random weights, and a byte-level BPE learnt from its texts."""
+    folder = save_base(tmp_path_factory.mktemp("models") / "base")
+    import stages.core.training  # noqa: F401  # the last of the heavy imports
+
+    gc.collect()
+    gc.freeze()  # Trainer collects garbage at each start; half a million objects of the libraries need no second look
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(base: Path) -> "PreTrainedTokenizerFast":
+    """The tokenizer of `base`; not to be changed."""
+    from stages.core.tokenizer import load_tokenizer
+
+    return load_tokenizer(base, "base")
+
+
+@pytest.fixture
+def model(base: Path) -> "PreTrainedModel":
+    """The model of `base`, a fresh one for each test."""
+    from stages.core.model import load_model
+
+    return load_model(base, "base")
+
+
+@pytest.fixture
+def project(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with small data and settings, as the current folder; nothing has run in it."""
+    return Project(tmp_path, base, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[Path]:
+    """A project in which all stages up to export have run once; to be copied, not changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = Project(tmp_path_factory.mktemp("finished"), base, patch)
+        made.run(*TRAINED)
+        yield made.folder
+
+
+@pytest.fixture
+def after(tmp_path: Path, base: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of `finished` as the current folder."""
+    return Project(tmp_path / "copy", base, monkeypatch, like=finished)

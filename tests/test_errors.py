@@ -1,0 +1,138 @@
+"""Exit codes and the lines a person sees."""
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stages.core import console
+from stages.core.console import ProgressLine, duration, say, warn
+from stages.core.errors import LockstepError, Stopped, run_command
+
+ROOT = Path(__file__).parents[1]
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def main() -> None:
+        raise error
+
+    return main
+
+
+def test_an_error_reads_as_what_is_wrong_and_what_to_do() -> None:
+    assert str(LockstepError("File x is empty.", "Fill it.")) == "File x is empty. Fill it."
+    assert str(LockstepError("File x is empty.")) == "File x is empty."
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (LockstepError("File x is empty.", "Fill it."), 2, "error: File x is empty. Fill it.\n"),
+        (Stopped("stopped by SIGTERM; saved"), 130, "stopped: stopped by SIGTERM; saved\n"),
+        (KeyboardInterrupt(), 130, "stopped\n"),
+    ],
+)
+def test_each_end_has_its_exit_code_and_one_line(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_command(raising(error))
+    assert ended.value.code == code
+    assert capsys.readouterr().err == said
+
+
+def test_a_command_that_ends_well_just_returns() -> None:
+    run_command(lambda: None)
+
+
+def test_a_fault_of_ours_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_command(raising(ZeroDivisionError()))
+
+
+def test_a_reader_that_goes_away_ends_a_command_quietly() -> None:
+    code = (
+        "from stages.core.errors import run_command\n"
+        "run_command(lambda: [print('x' * 1000, flush=True) for _ in range(10000)])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert (process.wait(30), process.stderr.read()) == (0, b"")
+    process.stderr.close()
+
+
+def test_a_stage_says_its_name_and_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    say("train", "done")
+    warn("disk is slow")
+    assert capsys.readouterr() == ("train     done\n", "warning: disk is slow\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h 00 min"),
+        (90061, "25 h 01 min"),
+    ],
+)
+def test_durations_are_read_at_a_glance(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds on a clock that a test moves by hand."""
+    now = [100.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_without_a_terminal_progress_is_a_plain_line_now_and_then(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProgressLine("train", 100) as line:
+        for step in range(1, 41):
+            clock[0] += 1
+            line.update(step, "epoch 1,")
+    assert capsys.readouterr().out == (
+        "train      15%  epoch 1,  1 min 25 s left\ntrain      30%  epoch 1,  1 min 10 s left\n"
+    )
+
+
+def test_in_a_terminal_one_line_is_written_over_and_taken_away(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    with ProgressLine("train", 10) as line:
+        clock[0] += 5
+        line.update(5, "half,")
+        clock[0] += 0.1
+        line.update(6, "too soon,")
+    assert screen.getvalue() == "\r\x1b[2Ktrain      50%  half,  5 s left\r\x1b[2K"
+
+
+def test_after_a_resume_the_time_left_counts_only_what_was_done_since(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ProgressLine("train", 100, start=80)
+    clock[0] += 20
+    line.update(80, "nothing new,")
+    clock[0] += 20
+    line.update(90, "ten steps in 40 s,")
+    assert "  0 s left" in capsys.readouterr().out.splitlines()[0] and os.linesep
