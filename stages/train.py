@@ -31,7 +31,7 @@ def main() -> None:
     from stages.core.rows import audit
     from stages.core.runs import training_run
     from stages.core.tokenizer import load_tokenizer
-    from stages.core.tracking import track
+    from stages.core.tracking import begin, track
     from stages.core.training import DISK_PER_WEIGHT, make_trainer, run
 
     params = load_params()
@@ -45,6 +45,7 @@ def main() -> None:
     require_space(CHECKPOINTS, parameters * DISK_PER_WEIGHT)
     say("train", f"{parameters / 1e6:.1f} million weights on {hardware}")
     with training_run([params.train, params.seed, hardware], params.model) as folder, StopRequest() as stop:
+        begin("train", params, folder.name)
         trainer = make_trainer(model, splits, params.train, hardware, tokenizer.pad_token_id, params.seed, folder, stop)
         run(trainer)
         with whole_folder(FINETUNED) as out:

@@ -78,7 +78,7 @@ def test_the_two_answers_stand_side_by_side_and_harmless(branch: Project) -> Non
     assert "*(the same)*" in text
 
 
-def test_figures_agree_with_dvcs_own_diff_of_the_same_revisions(branch: Project) -> None:
+def test_the_change_is_that_between_the_two_commits(branch: Project) -> None:
     before, after = read_snapshot("main"), read_snapshot(None)
     (change,) = telling(changes(before.metrics, after.metrics))
     old = json.loads(git("show", "main:metrics/evaluate.json"))["tuned"]["perplexity"]
@@ -108,7 +108,7 @@ def test_a_shallow_clone_is_an_error_and_no_empty_comparison(branch: Project, tm
     clone = tmp_path / "clone"
     git("clone", "-q", "--depth", "1", "--no-single-branch", f"file://{Path.cwd()}", str(clone))
     branch.monkeypatch.chdir(clone)
-    with pytest.raises(LockstepError, match=r"shallow clone that lacks the commit.*fetch-depth: 0"):
+    with pytest.raises(LockstepError, match=r"shallow clone: it does not hold the commit.*fetch-depth: 0"):
         merge_base()
     done = branch.command("compare")
     assert done.returncode == 2

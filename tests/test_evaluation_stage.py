@@ -147,6 +147,7 @@ def metrics_with(**tuned: float) -> dict[str, Any]:
         "change": change,
         "leakage": 0,
         "test_rows": 10,
+        "kind": "qa",
     }
 
 

@@ -58,6 +58,7 @@ def evaluation_metrics(
     change = differences(scored["base"].figures, scored["tuned"].figures)
     change |= loss_evidence(base, tuned, held_out.clusters, settings.resamples, seed)
     metrics: dict[str, Any] = {
+        "kind": held_out.kind,
         "test_rows": len(held_out.rows),
         "answered": len(asked),
         "leakage": held_out.leakage,
@@ -100,12 +101,13 @@ def write_evidence(
     write_text(POSITION_CURVE, csv_of(by_position))
     changes = tuned.scores.nll / tuned.scores.targets - base.scores.nll / base.scores.targets
     steps = read_csv(STEP_CURVE)
+    what = "answer" if kind == "qa" else "row"
     charts = {
         "learning": learning_curves(read_csv(EPOCH_CURVE), steps),
         "learning_rate": learning_rate(steps),
         "rows": row_changes(changes),
-        "length": binned_curve(by_length, "tokens of the answer"),
-        "position": binned_curve(by_position, "place of the token in the answer"),
+        "length": binned_curve(by_length, f"tokens of the {what}"),
+        "position": binned_curve(by_position, f"place of the token in the {what}"),
     }
     if "nearest" in metrics:
         charts["scores"] = score_bars(metrics)

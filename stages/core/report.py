@@ -20,9 +20,9 @@ CHARTS = {
     "learning": ("Learning", "Loss after each epoch, on rows it trains on and on validation rows it does not."),
     "scores": ("Answers beside the references", "Higher is nearer. A model worth having beats the nearest question."),
     "rows": ("Row by row", "How fine-tuning changed the loss of each test row; below the line is better."),
-    "length": ("By length of the answer", "Loss of the held-out answers of each length."),
+    "length": ("By length", "Loss of held-out rows by the tokens they are scored on."),
     "position": (
-        "By place in the answer",
+        "By place",
         "Loss of the first token, the second and third, and so on; each sees those before it.",
     ),
     "learning_rate": ("Learning rate", "Warm-up, then decay."),

@@ -23,7 +23,7 @@ from stages.core.paths import CHECKPOINTS
 
 PIPELINE_RUN = CHECKPOINTS / "pipeline_run.json"  # the parent's id, whose it is, and the children that have not ended
 DVC_LOCK = Path("dvc.lock")
-SECONDS = 60.0  # that MLflow may take for one stage before it is left behind
+SECONDS = 30.0  # that MLflow may take for one stage before it is left behind
 AT_ONCE = 1000  # metrics MLflow takes in one call
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",

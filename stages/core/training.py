@@ -51,9 +51,7 @@ class SumLossTrainer(Trainer):
         self.tokens = 0  # trained on so far, by earlier processes of this run too
         self.curves = curves
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None, **_: Any
-    ) -> Any:
+    def compute_loss(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None, **_: Any) -> Any:
         """Mean -ln p per target token of the whole optimizer step, scalar tensor."""
         logits = target_logits(model, inputs)
         nll = functional.cross_entropy(logits.float(), inputs["targets"], reduction="sum")

@@ -13,15 +13,16 @@ REPEATS = 0.3  # share of repeated word sequences from which it is worth a line
 def verdict(metrics: dict[str, Any]) -> str:
     """Whether fine-tuning made the model better on held-out rows, by how much, and how sure that is."""
     base, tuned, change = metrics["base"], metrics["tuned"], metrics["change"]
+    what = "answers" if metrics["kind"] == "qa" else "texts"
     path = f"from {number(base['perplexity'])} to {number(tuned['perplexity'])}"
     bounds = sorted(math.expm1(min(change[key], 700.0)) for key in ("loss_low", "loss_high"))
     sure = f"95% interval {signed_percent(bounds[0])} to {signed_percent(bounds[1])}"
     if change["loss_high"] < 0:
         rows = f"{percent(change['rows_improved'])} of {metrics['test_rows']:,} rows improved"
-        return f"It got better: perplexity of held-out answers fell {path} ({sure}); {rows}."
+        return f"It got better: perplexity of held-out {what} fell {path} ({sure}); {rows}."
     if change["loss_low"] > 0:
-        return f"It got worse: perplexity of held-out answers rose {path} ({sure})."
-    return f"No difference can be shown: perplexity of held-out answers went {path} ({sure})."
+        return f"It got worse: perplexity of held-out {what} rose {path} ({sure})."
+    return f"No difference can be shown: perplexity of held-out {what} went {path} ({sure})."
 
 
 def caveats(metrics: dict[str, Any]) -> list[str]:
@@ -38,7 +39,7 @@ def caveats(metrics: dict[str, Any]) -> list[str]:
         )
     if tuned.get("copied", 0) >= COPIES:
         found.append(f"{percent(tuned['copied'])} of its answers are training answers word for word.")
-    if tuned.get("stopped", 1) < SELDOM_STOPS:
+    if metrics["kind"] == "qa" and tuned.get("stopped", 1) < SELDOM_STOPS:
         found.append(f"Only {percent(tuned['stopped'])} of its answers end by themselves.")
     if tuned.get("repeated", 0) >= REPEATS:
         found.append(f"It repeats itself: {percent(tuned['repeated'])} of its word sequences were said before.")
