@@ -37,6 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.allow_unix_socket = True
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browsers last, and those kept open for the whole session after all others: while one is open, nothing else in
+    its process can run an event loop."""
+    items.sort(key=lambda item: (item.get_closest_marker("browser") is not None) + ("browser" in item.path.parts))
+
+
 @pytest.fixture(autouse=True)
 def only_this_machine(request: pytest.FixtureRequest) -> None:
     """Tests that may use sockets reach loopback only."""

@@ -1,7 +1,6 @@
 """Exit codes and the lines a person sees."""
 
 import io
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -135,4 +134,4 @@ def test_after_a_resume_the_time_left_counts_only_what_was_done_since(
     line.update(80, "nothing new,")
     clock[0] += 20
     line.update(90, "ten steps in 40 s,")
-    assert "  0 s left" in capsys.readouterr().out.splitlines()[0] and os.linesep
+    assert "  0 s left" in capsys.readouterr().out.splitlines()[0]

@@ -14,6 +14,10 @@ from stages.core.params import Params, load_params
 from stages.core.tracking import begin, numbers, settings_of, tags_of, track
 
 
+# urllib3, when imported, opens a socket to see whether there is IPv6.
+pytestmark = [pytest.mark.filterwarnings("ignore:A test tried to use socket")]
+
+
 @pytest.fixture
 def params(project: Project) -> Params:
     """Settings with a tracker in the project's folder."""

@@ -1,6 +1,5 @@
 """The train stage on tiny data: what it writes, and that the same run gives the same bytes, whatever happens."""
 
-import math
 import os
 import signal
 import time
@@ -16,6 +15,7 @@ from stages.core import hardware, training
 from stages.core.errors import LockstepError, Stopped
 from stages.core.hardware import Hardware
 from stages.core.model import load_model
+from stages.core.params import Device
 from stages.core.scoring import score_rows
 
 WRITTEN = ("models/finetuned", "metrics/train.json", "metrics/plots")
@@ -115,6 +115,20 @@ def test_stopped_anywhere_and_run_again_it_ends_with_the_same_bytes(
     after.run("train")
     assert written() == whole
     assert not list(Path(".checkpoints").iterdir())
+
+
+def test_stopped_between_two_points_of_the_curve_it_draws_the_same_curve(
+    after: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CURVE_POINTS", 3)
+    after.run("train")
+    whole = Path("metrics/plots/steps.csv").read_text()
+    assert len(whole.splitlines()) == 4
+    interrupt_after(monkeypatch, 7)
+    with pytest.raises(Stopped):
+        after.run("train")
+    after.run("train")
+    assert Path("metrics/plots/steps.csv").read_text() == whole
 
 
 def test_a_stop_saves_before_it_ends_and_leaves_the_old_model(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,8 +329,19 @@ def test_precision_is_bf16_where_the_hardware_has_it(
     assert hardware._precision("bf16", "mps") == "bf16"
 
 
+def test_setting_up_seeds_all_random_numbers_and_takes_the_threads_asked_for() -> None:
+    settings = Device.model_validate({"name": "cpu", "precision": "fp32", "threads": 1, "deterministic": True})
+    drawn = []
+    for seed in (5, 5, 6):
+        assert hardware.set_up(settings, seed) == Hardware("cpu", "fp32", 1)
+        drawn.append(torch.rand(3).tolist())
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert torch.get_num_threads() == 1
+    assert torch.are_deterministic_algorithms_enabled()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
 def test_hardware_reads_as_one_phrase() -> None:
     assert str(Hardware("cpu", "fp32", 1)) == "CPU, fp32, 1 thread"
     assert str(Hardware("mps", "fp32", 4)) == "MPS, fp32, 4 threads"
     assert hardware.available_cores() >= 1
-    assert math.isfinite(hardware.available_cores())

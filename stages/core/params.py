@@ -236,4 +236,5 @@ def check_params(values: Any, path: Path = PARAMS) -> Params:
         return Params.model_validate(values)
     except ValidationError as error:
         text = describe_problems(error, Params)
-        raise LockstepError(f"{path}: {text}.", "Put it right there.") from None
+        end = "" if text.endswith("?") else "."
+        raise LockstepError(f"{path}: {text}{end}", "Put it right there.") from None
