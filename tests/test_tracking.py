@@ -13,7 +13,6 @@ from stages.core import tracking
 from stages.core.params import Params, load_params
 from stages.core.tracking import begin, numbers, settings_of, tags_of, track
 
-
 # urllib3, when imported, opens a socket to see whether there is IPv6.
 pytestmark = [pytest.mark.filterwarnings("ignore:A test tried to use socket")]
 
