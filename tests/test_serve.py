@@ -117,8 +117,9 @@ def test_the_command_serves_ends_streams_with_an_error_at_sigterm_and_leaves_no_
         output, log = process.communicate(timeout=20)
     assert head.startswith(b"HTTP/1.1 200")
     assert body.endswith(b"0\r\n\r\n")
-    frames = events(b"".join(body.split(b"\r\n")[1::2]))
-    assert frames[-1]["error"]["code"] == "stopping" or frames[-1]["choices"][0]["finish_reason"]
+    last = events(b"".join(body.split(b"\r\n")[1::2]))[-1]
+    # On an idle machine the answer may be complete before the signal arrives: then it ends as any answer does.
+    assert last["error"]["code"] == "stopping" if "error" in last else last["choices"][0]["finish_reason"]
     assert (process.returncode, output) == (0, "serve     stopped\n")
     assert "Traceback" not in log
 
