@@ -12,17 +12,18 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from stages.core.batches import IGNORED, collate
 from stages.core.hardware import Hardware, set_up
 from stages.core.params import Device
-from stages.core.scoring import target_logits, to_device
+from stages.core.scoring import to_device
+from stages.core.training_step import TrainingStep, choose_step
 
 SHAPES = {  # layers, heads, width, vocabulary, context
     "toy": (2, 2, 64, 512, 256),
@@ -72,11 +73,10 @@ def text_rows(tokens: int, vocabulary: int, context: int, seed: int) -> list[dic
     ]
 
 
-def our_loss(model: GPT2LMHeadModel, rows: list[dict[str, Any]]) -> torch.Tensor:
-    """This pipeline's loss of a batch: packed, logits at targets only."""
-    batch = to_device(collate(rows, 0, packing=True), model.device)
-    logits = target_logits(model, batch)
-    return functional.cross_entropy(logits.float(), batch["targets"])
+def our_loss(step: TrainingStep, model: GPT2LMHeadModel, rows: list[dict[str, Any]]) -> torch.Tensor:
+    """This pipeline's loss of a batch."""
+    batch = to_device(collate(rows, 0, step.layout), model.device)
+    return step.loss(model, batch) / batch["targets"].numel()
 
 
 def usual_loss(model: GPT2LMHeadModel, rows: list[dict[str, Any]]) -> torch.Tensor:
@@ -136,8 +136,12 @@ def measure(shape: str, kind: str, tokens: int, steps: int, hardware: Hardware, 
     model = make_model(shape, hardware.device)
     weights = sum(parameter.numel() for parameter in model.parameters())
     times: dict[str, list[float]] = {"ours": [], "usual": []}
+    usual_attention = model.config._attn_implementation
+    step = choose_step(model, rows[0], hardware, packing=True)
+    attention = {"ours": model.config._attn_implementation, "usual": usual_attention}
     for _ in range(REPEATS):
-        for name, loss in (("ours", our_loss), ("usual", usual_loss)):
+        for name, loss in (("ours", partial(our_loss, step)), ("usual", usual_loss)):
+            model.set_attn_implementation(attention[name])
             times[name].append(seconds_per_step(model, loss, rows, hardware, steps))
     pace = {name: real / statistics.median(values) for name, values in times.items()}
     return {

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from stages.core.batches import collate
 from stages.core.errors import LockstepError
 from stages.core.hardware import Hardware
 from stages.core.loss_curves import csv_of, loss_by_length, loss_by_position, read_csv
-from stages.core.scoring import Scores, score_rows, target_logits
+from stages.core.scoring import Scores, score_rows
 from stages.core.self_checks import alone, check_leakage, check_scores
 from stages.core.token_losses import TokenLosses, token_losses
 
@@ -54,13 +53,6 @@ def test_batch_size_and_order_change_no_loss(model: Any, rows: list[dict[str, An
     expected = plain_loss(model, rows)
     assert token_losses(model, shuffled, CPU, 0, tokens).scores.loss == pytest.approx(expected, abs=1e-5)
     assert score_rows(model, shuffled, CPU, 0, tokens).loss == pytest.approx(expected, abs=1e-5)
-
-
-def test_packing_changes_no_loss(model: Any, rows: list[dict[str, Any]]) -> None:
-    batch = collate(rows, 0, packing=True)
-    with torch.no_grad():
-        loss = torch.nn.functional.cross_entropy(target_logits(model, batch), batch["targets"])
-    assert float(loss) == pytest.approx(plain_loss(model, rows), abs=1e-5)
 
 
 def test_token_losses_add_up_to_the_scores(model: Any, rows: list[dict[str, Any]]) -> None:

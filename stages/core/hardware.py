@@ -37,6 +37,8 @@ def set_up(settings: Device, seed: int) -> Hardware:
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
+    # Every operation used here writes all it returns; filling memory before that only costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not settings.deterministic
     device = _device(settings.name)
     return Hardware(device, _precision(settings.precision, device), threads)

@@ -94,7 +94,7 @@ def score_rows(
     model.eval()
     with torch.inference_mode(), hardware.autocast():
         for indices in batches_by_length(lengths, tokens):
-            batch = collate([rows[index] for index in indices], pad_id, packing=False)
+            batch = collate([rows[index] for index in indices], pad_id, layout="padded")
             width = batch["input_ids"].shape[1]
             owner = (batch["target_index"] // width).numpy()  # (N,) the row of each target
             batch = to_device(batch, model.device)

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from torch.nn import functional
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
@@ -27,7 +26,9 @@ from stages.core.errors import LockstepError, Stopped
 from stages.core.files import read_json, sync_file, sync_folder, write_json
 from stages.core.hardware import Hardware
 from stages.core.params import Train
-from stages.core.scoring import score_rows, target_logits
+from stages.core.scoring import score_rows
+from stages.core.training_layers import quicken
+from stages.core.training_step import TrainingStep, choose_step
 
 CURVE_POINTS = 100  # points of the learning curve inside a run
 CHECKPOINTS_KEPT = 2  # the one before stays until the next is whole
@@ -41,9 +42,10 @@ BEST = "best.safetensors"  # weights of the epoch with the lowest validation los
 class SumLossTrainer(Trainer):
     """Trainer whose loss is the sum over the target tokens of a step, divided once by their number."""
 
-    def __init__(self, *, hardware: Hardware, pad_id: int, curves: Curves, **kwargs: Any) -> None:
+    def __init__(self, *, step: TrainingStep, hardware: Hardware, pad_id: int, curves: Curves, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model_accepts_loss_kwargs = True  # have Trainer count a step's targets and not divide again
+        self.step = step
         self.hardware = hardware
         self.pad_id = pad_id
         self.nll: Any = torch.zeros((), dtype=torch.float64 if hardware.device != "mps" else torch.float32)
@@ -53,11 +55,10 @@ class SumLossTrainer(Trainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None, **_: Any) -> Any:
         """Mean -ln p per target token of the whole optimizer step, scalar tensor."""
-        logits = target_logits(model, inputs)
-        nll = functional.cross_entropy(logits.float(), inputs["targets"], reduction="sum")
+        nll = self.step.loss(model, inputs)
         with torch.no_grad():
             # Kept on the device, so that no step waits for the CPU.
-            self.nll = self.nll.to(nll.device) + nll
+            self.nll = self.nll.to(nll.device) + nll.detach()
             self.seen_targets += inputs["targets"].numel()
         self.tokens += inputs["tokens"]
         # Processes average their gradients; num_items_in_batch counts the targets of all of them.
@@ -243,7 +244,10 @@ def make_trainer(
     train, validation = splits["train"], splits["validation"]
     curves = Curves(settings.early_stopping if len(validation) else 0)
     scored = {"train": train.select(range(min(len(train), max(len(validation), 100)))), "validation": validation}
+    step = choose_step(model, train[0], hardware, settings.packing)
+    quicken(model)
     trainer = SumLossTrainer(
+        step=step,
         hardware=hardware,
         pad_id=pad_id,
         curves=curves,
@@ -251,7 +255,7 @@ def make_trainer(
         args=training_arguments(settings, hardware, seed, folder),
         train_dataset=train,
         eval_dataset=scored,
-        data_collator=lambda rows: collate(rows, pad_id, settings.packing),
+        data_collator=lambda rows: collate(rows, pad_id, step.layout),
     )
     trainer.add_callback(Curve(curves, trainer, folder / BEST if len(validation) and settings.keep == "best" else None))
     trainer.add_callback(Progress(trainer))
