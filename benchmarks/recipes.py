@@ -8,7 +8,6 @@ one line of JSON: seconds of the training loop, tokens of the rows without paddi
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -154,11 +153,6 @@ def main() -> None:
     parser.add_argument("name", choices=RECIPES)
     parser.add_argument("folder", type=Path)
     options = parser.parse_args()
-    if options.name == "lockstep":
-        from stages.core.command import set_environment
-
-        set_environment()
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # for all alike
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

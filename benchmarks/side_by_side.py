@@ -18,8 +18,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from stages.core.command import set_environment
-
 BATCH = 8
 HELD_OUT = 64
 RECIPES = ("usual", "blocks", "trl", "trl packed", "lockstep")
@@ -78,20 +76,22 @@ def held_out_loss(model: Path, rows: list[dict[str, str]]) -> float:
 
 
 def computed_operations(folder: Path, recipe: str, rows: list[dict[str, str]]) -> float:
-    """Floating-point operations of the weights' products over the run: forward 2 and backward 4 for each weight and
-    token that passes through it; embeddings look up, attention and the optimizer are left out."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    """Floating-point operations of the whole run as this recipe computes it (see training_step.operations)."""
+    from transformers import AutoTokenizer
 
     from benchmarks.recipes import LONGEST, PROMPT, texts
+    from benchmarks.training_step import operations
+    from stages.core.model import load_model
 
-    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
-    model = AutoModelForCausalLM.from_pretrained(folder / "model")
-    head = model.get_output_embeddings().weight.numel()
-    body = sum(part.numel() for part in model.base_model.h.parameters() if part.dim() == 2)
-    lengths = [min(LONGEST, len(tokenizer(text)["input_ids"])) for text in texts(rows, tokenizer.eos_token)]
-    targets = sum(lengths) - sum(len(tokenizer(PROMPT.question_text(row["question"]))["input_ids"]) for row in rows)
-    tokens = sum(lengths) if recipe == "lockstep" else LONGEST * len(rows)
-    return 6.0 * (body * tokens + head * (targets if recipe == "lockstep" else tokens))
+    if recipe != "lockstep":
+        tokens = targets = LONGEST * len(rows)
+    else:
+        tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+        lengths = [min(LONGEST, len(tokenizer(text)["input_ids"])) for text in texts(rows, tokenizer.eos_token)]
+        tokens = sum(lengths)
+        questions = [len(tokenizer(PROMPT.question_text(row["question"]))["input_ids"]) for row in rows]
+        targets = tokens - sum(questions)
+    return operations(load_model(folder / "model", "the base"), tokens, targets)
 
 
 def run(recipe: str, folder: Path) -> dict[str, float]:
@@ -116,7 +116,6 @@ def main() -> None:
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of this pipeline")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=RECIPES)
     options = parser.parse_args()
-    set_environment()
     from benchmarks.training_step import matrix_peak
     from stages.core.hardware import set_up
     from stages.core.params import Device

@@ -18,13 +18,16 @@ BLOCK = 128  # rows of a piece whose softmax stays in a CPU's cache
 class OutputLoss(torch.autograd.Function):
     """Sum of -ln p over targets, from the hidden states that lead to them.
 
-    hidden (N, H), weight (V, H) and targets (N,) -> scalar fp32. d loss / d logits = softmax(logits) - onehot(target).
+    hidden (T, H), weight (V, H), places (N,) in hidden, each but once, and targets (N,) -> scalar fp32.
+    d loss / d logits = softmax(logits) - onehot(target).
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, places: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
         kind = _product_type(hidden)
-        states, table = hidden.to(kind), weight.to(kind)
+        states, table = hidden.index_select(0, places).to(kind), weight.to(kind)
         nll = torch.zeros((), device=hidden.device)
         to_hidden = torch.empty_like(states)
         to_weight: torch.Tensor | None = None
@@ -36,13 +39,17 @@ class OutputLoss(torch.autograd.Function):
             if ctx.needs_input_grad[1]:
                 part = (slopes.t() @ piece).to(weight.dtype)
                 to_weight = part if to_weight is None else to_weight.add_(part)
-        ctx.save_for_backward(to_hidden.to(hidden.dtype), to_weight)
+        ctx.shape, ctx.dtype = hidden.shape, hidden.dtype
+        ctx.save_for_backward(to_hidden, to_weight, places)
         return nll
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None]:
-        to_hidden, to_weight = ctx.saved_tensors
-        return to_hidden * gradients[0], None if to_weight is None else to_weight * gradients[0], None
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None, None]:
+        to_hidden, to_weight, places = ctx.saved_tensors
+        to_all = torch.zeros(ctx.shape, dtype=ctx.dtype, device=to_hidden.device)
+        to_all.index_copy_(0, places, to_hidden.to(ctx.dtype) * gradients[0])
+        # In place: a copy the size of the vocabulary would cost more than the product. There is no second backward.
+        return to_all, None if to_weight is None else to_weight.mul_(gradients[0]), None, None
 
 
 def _softmax_slopes(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -86,8 +93,7 @@ def loss_for_logits(head: nn.Linear, target_index: torch.Tensor, targets: torch.
     """
 
     def forward(states: torch.Tensor) -> torch.Tensor:
-        chosen = states.flatten(0, 1).index_select(0, target_index)
-        return OutputLoss.apply(chosen, head.weight, targets).view(1, 1, 1)
+        return OutputLoss.apply(states.flatten(0, 1), head.weight, target_index, targets).view(1, 1, 1)
 
     head.forward = forward  # type: ignore[method-assign, assignment]
     try:

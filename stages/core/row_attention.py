@@ -4,6 +4,7 @@ The line's `attention_mask` is not a mask but the rows' bounds, int32 (1, 1, 1, 
 mask of four dimensions to the attention function as it is, through gradient checkpointing and wrappers too.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -65,16 +66,16 @@ def group_rows(lengths: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 def _short(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lengths: tuple[int, ...], scale: float) -> torch.Tensor:
     """(1, heads, T, D) Rows padded to the longest, whose padding comes last and so is never seen by a causal row."""
-    apart, together, hidden = _padding(lengths)
+    padding = _padding(lengths)
     heads, size = q.shape[1], q.shape[3]
 
     def pad(part: torch.Tensor) -> torch.Tensor:  # (1, heads, T, D) -> (rows, heads, longest, D)
-        tokens = part[0].transpose(0, 1).index_select(0, apart)
+        tokens = _Pad.apply(part[0].transpose(0, 1), padding)
         return tokens.view(len(lengths), lengths[0], heads, size).transpose(1, 2)
 
     scores = (pad(q) * scale) @ pad(k).transpose(-1, -2)
-    attended = scores.masked_fill(hidden, float("-inf")).softmax(-1).to(v.dtype) @ pad(v)
-    return attended.transpose(1, 2).reshape(-1, heads, size).index_select(0, together).transpose(0, 1)[None]
+    attended = scores.masked_fill(padding.unseen, float("-inf")).softmax(-1).to(v.dtype) @ pad(v)
+    return _Unpad.apply(attended.transpose(1, 2).reshape(-1, heads, size), padding).transpose(0, 1)[None]
 
 
 def _long(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lengths: tuple[int, ...], scale: float) -> torch.Tensor:
@@ -84,17 +85,54 @@ def _long(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lengths: tuple[int,
     return torch.cat([attention(*row, is_causal=True, scale=scale) for row in rows], dim=2)
 
 
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """apart (rows * longest,): the token of each padded place, any where it has none. together (T,): the place of each
+    token. empty (rows * longest, 1, 1): places without a token. unseen (longest, longest): keys a query may not see."""
+
+    apart: torch.Tensor
+    together: torch.Tensor
+    empty: torch.Tensor
+    unseen: torch.Tensor
+
+
+class _Pad(torch.autograd.Function):
+    """Rows end to end -> rows apart. Its gradient, and that of the way back, is a plain choice of places: torch's own
+    adds up, which takes long where it has to be repeatable."""
+
+    @staticmethod
+    def forward(ctx: Any, tokens: torch.Tensor, padding: Padding) -> torch.Tensor:
+        ctx.padding = padding
+        return tokens.index_select(0, padding.apart)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradients[0].index_select(0, ctx.padding.together), None
+
+
+class _Unpad(torch.autograd.Function):
+    """Rows apart -> rows end to end."""
+
+    @staticmethod
+    def forward(ctx: Any, places: torch.Tensor, padding: Padding) -> torch.Tensor:
+        ctx.padding = padding
+        return places.index_select(0, padding.together)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradients[0].index_select(0, ctx.padding.apart).masked_fill_(ctx.padding.empty, 0), None
+
+
 @lru_cache(maxsize=64)
-def _padding(lengths: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Where each padded place takes its token from, (rows * longest,); where each token went, (T,); and which keys a
-    query may not see, (longest, longest)."""
+def _padding(lengths: tuple[int, ...]) -> Padding:
     longest = lengths[0]
     places = torch.arange(longest)
     ends = torch.tensor(lengths).cumsum(0)
     starts = ends - torch.tensor(lengths)
     real = places < torch.tensor(lengths)[:, None]
     apart = torch.where(real, starts[:, None] + places, 0).flatten()
-    return apart, real.flatten().nonzero().squeeze(1), places[None] > places[:, None]
+    empty = ~real.flatten()
+    return Padding(apart, (~empty).nonzero().squeeze(1), empty[:, None, None], places[None] > places[:, None])
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, attend)
