@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro prepare tokenize train evaluate export chat serve preset metrics plots report gate compare dag mlflow \
-        test test-all coverage lint format typecheck check lock clean clean-all
+        test test-all coverage lint format typecheck check lock bench profile clean clean-all
 
 help:  ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-10s  %s\n", $$1, $$2}'
@@ -83,6 +83,19 @@ lock:  ## compile pyproject.toml into requirements.txt (asks the package index)
 	@.lock/bin/pip-compile --quiet --extra dev --strip-extras --no-header --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --output-file requirements.txt pyproject.toml
 	@sed -i -E 's/\+cpu$$//' requirements.txt
+
+bench: setup  ## training beside the usual recipes, an hour: tables and chart in docs/performance.md
+	@python -c "import trl" 2>/dev/null || { echo "error: the rival recipes need TRL: .venv/bin/pip install 'trl>=1.16'"; exit 2; }
+	@mkdir -p benchmarks/results
+	@python -m benchmarks.side_by_side benchmarks/results/82M.json --title "82M shape"
+	@python -m benchmarks.side_by_side benchmarks/results/82M-fp32.json --title "82M shape, no bf16 units" \
+	  --precision fp32 --recipes usual trl lockstep
+	@python -m benchmarks.side_by_side benchmarks/results/base.json --title "embedded base" --shape base
+	@python -m benchmarks.training_step benchmarks/results/step.json
+	@python -m benchmarks.performance_page benchmarks/results/82M.json benchmarks/results/82M-fp32.json benchmarks/results/base.json
+
+profile: setup  ## where a training step's time goes: profile/trace.json and the twenty dearest operations
+	@python -m benchmarks.profile_step profile
 
 clean:  ## remove what the stages made (kept in DVC's cache)
 	@rm -rf data/prepared data/tokenized models/finetuned models/export dvc_plots htmlcov .coverage

@@ -110,6 +110,7 @@ def main() -> None:
     )
     parser.add_argument("out", type=Path)
     parser.add_argument("--shape", default="82M")
+    parser.add_argument("--title", help="of the table; the shape where it is not given")
     parser.add_argument("--rows", type=int, default=192)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -139,7 +140,13 @@ def main() -> None:
     first = lines[0]["seconds"]
     for line in lines:
         line["times_as_fast_as_first"] = round(first / line["seconds"], 2)
-    result = {"hardware": str(hardware), "shape": options.shape, "rows": options.rows, "steps": settings["steps"]}
+    result = {
+        "title": options.title or f"{options.shape} shape",
+        "hardware": str(hardware),
+        "shape": options.shape,
+        "rows": options.rows,
+        "steps": settings["steps"],
+    }
     result |= {"rounds": options.rounds, "matrix_peak_gflops": round(max(peaks) / 1e9), "recipes": lines}
     options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))

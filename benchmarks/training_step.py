@@ -27,7 +27,7 @@ from stages.core.scoring import to_device
 from stages.core.training_step import TrainingStep, choose_step
 
 SHAPES = {  # layers, heads, width, vocabulary, context
-    "toy": (2, 2, 64, 512, 256),
+    "toy": (2, 2, 64, 8192, 256),
     "base": (4, 6, 384, 8192, 512),
     "82M": (6, 12, 768, 50257, 1024),
     "124M": (12, 12, 768, 50257, 1024),

@@ -15,7 +15,7 @@ from stages.core import row_attention
 from stages.core.batches import Layout, collate
 from stages.core.hardware import Hardware
 from stages.core.output_loss import loss_for_logits, plain_output
-from stages.core.scoring import MODEL_INPUTS, target_logits
+from stages.core.scoring import MODEL_INPUTS, target_logits, to_device
 
 AGREES = 1e-3  # largest difference of logits in fp32, over their spread, that is taken for rounding
 LONGEST_TRIED = 64  # tokens
@@ -53,11 +53,11 @@ def choose_step(model: PreTrainedModel, row: dict[str, Any], hardware: Hardware,
     model.eval()
     chosen: Layout = "padded"
     with torch.no_grad():
-        alone = torch.cat([target_logits(model, collate([one], 0, "padded")) for one in tried])
-        fused = _is_plain(model, collate(tried, 0, "padded"))
+        alone = torch.cat([target_logits(model, _batch(model, [one], "padded")) for one in tried])
+        fused = _is_plain(model, _batch(model, tried, "padded"))
         for layout in layouts:
             model.set_attn_implementation(row_attention.NAME if layout == "line" else usual_attention)
-            if _same_logits(model, collate(tried, 0, layout), alone):
+            if _same_logits(model, _batch(model, tried, layout), alone):
                 chosen = layout
                 break
         else:
@@ -70,6 +70,10 @@ def _pieces(row: dict[str, Any]) -> list[dict[str, Any]]:
     """Three rows of differing lengths from one, the whole of each a target, in the order of every layout."""
     tokens = list(row["input_ids"])[:LONGEST_TRIED]
     return [{"input_ids": tokens[:length], "target_start": 1} for length in (len(tokens), len(tokens) * 2 // 3 + 1, 2)]
+
+
+def _batch(model: PreTrainedModel, rows: list[dict[str, Any]], layout: Layout) -> dict[str, Any]:
+    return to_device(collate(rows, 0, layout), model.device)
 
 
 def _same_logits(model: PreTrainedModel, batch: dict[str, Any], expected: torch.Tensor) -> bool:
