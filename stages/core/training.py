@@ -23,9 +23,6 @@ from stages.core.weights import load_weights
 
 CHECKPOINTS_KEPT = 2  # the one before stays until the next is whole
 COUNTERS = "counters.json"
-# Bytes that a run takes for each weight: weights and two moments in each checkpoint and in one being written, the best
-# weights, and the model at the end.
-DISK_PER_WEIGHT = 4 * (3 * (CHECKPOINTS_KEPT + 1) + 2)
 BEST = "best.safetensors"  # weights of the epoch with the lowest validation loss
 
 
@@ -104,6 +101,12 @@ class SumLossTrainer(Trainer):
         self.curves.read(checkpoint)
 
 
+def disk_needed(weights: int, trained: int) -> int:
+    """Bytes that a run takes: trained weights and their two moments in each checkpoint and in one being written, the
+    best of them, and the model at the end."""
+    return 4 * (trained * (3 * (CHECKPOINTS_KEPT + 1) + 1) + weights)
+
+
 def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: Path) -> TrainingArguments:
     """Our settings in Trainer's words. folder: where checkpoints go."""
     return TrainingArguments(
@@ -120,6 +123,8 @@ def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: P
         bf16=hardware.precision == "bf16",
         use_cpu=hardware.device == "cpu",
         torch_compile=settings.compile,
+        activation_checkpointing=settings.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
         seed=seed,
         data_seed=seed,
         eval_strategy="epoch",
