@@ -17,6 +17,7 @@ from stages.core.errors import run_command
 def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("train", __doc__)
+    from stages.core.adapters import add_adapters, merge_adapters
     from stages.core.arrow import iterate_rows, read_rows
     from stages.core.checkpoints import StopRequest
     from stages.core.console import say
@@ -32,7 +33,8 @@ def main() -> None:
     from stages.core.runs import training_run
     from stages.core.tokenizer import load_tokenizer
     from stages.core.tracking import begin, track
-    from stages.core.training import DISK_PER_WEIGHT, make_trainer, run
+    from stages.core.training import disk_needed, make_trainer, run
+    from stages.core.weights import count_trained
 
     params = load_params()
     hardware = set_up(params.device, params.seed)
@@ -40,20 +42,27 @@ def main() -> None:
     prompt = read_prompt(TOKENIZED, "make tokenize")
     tokenizer = load_tokenizer(TOKENIZER, "data/tokenized")
     model = build_model(params.model, tokenizer)
-    audit(iterate_rows(splits["train"]), tokenizer.eos_token_id, prompt.kind)
     parameters = count_parameters(model)
-    require_space(CHECKPOINTS, parameters * DISK_PER_WEIGHT)
-    say("train", f"{parameters / 1e6:.1f} million weights on {hardware}")
+    if params.train.method == "lora":
+        model = add_adapters(model, params.train.lora, params.model.base)
+    trained = count_trained(model)
+    audit(iterate_rows(splits["train"]), tokenizer.eos_token_id, prompt.kind)
+    require_space(CHECKPOINTS, disk_needed(parameters, trained))
+    share = f", {trained / parameters:.2%} of them trained," if trained < parameters else ""
+    say("train", f"{parameters / 1e6:.1f} million weights{share} on {hardware}")
     with training_run([params.train, params.seed, hardware], params.model) as folder, StopRequest() as stop:
         begin("train", params, folder.name)
         trainer = make_trainer(model, splits, params.train, hardware, tokenizer.pad_token_id, params.seed, folder, stop)
         run(trainer)
+        if params.train.method == "lora":
+            model = merge_adapters(model, splits["train"], tokenizer.pad_token_id)
         with whole_folder(FINETUNED) as out:
             save_model(model, tokenizer, out)
             write_prompt(out, prompt)
     epochs, best = trainer.curves.epochs, trainer.curves.best_epoch
     metrics = fit_metrics(epochs, best, best if params.train.keep == "best" else len(epochs) - 1)
-    metrics |= {"parameters": parameters, "tokens": trainer.tokens, "steps": trainer.state.global_step}
+    metrics |= {"parameters": parameters, "trained_parameters": trained, "tokens": trainer.tokens}
+    metrics["steps"] = trainer.state.global_step
     metrics |= {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
     write_json(TRAIN_METRICS, metrics)
     write_curves(trainer.curves)

@@ -7,7 +7,7 @@ import pytest
 from projects import Project
 from training_runs import interrupt_after, trained, written
 
-from stages.core import training
+from stages.core import callbacks, training
 from stages.core.errors import Stopped
 
 
@@ -31,7 +31,7 @@ def test_stopped_anywhere_and_run_again_it_ends_with_the_same_bytes(
 def test_stopped_between_two_points_of_the_curve_it_draws_the_same_curve(
     after: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CURVE_POINTS", 3)
+    monkeypatch.setattr(callbacks, "CURVE_POINTS", 3)
     after.run("train")
     whole = Path("metrics/plots/steps.csv").read_text()
     assert len(whole.splitlines()) == 4
@@ -58,13 +58,13 @@ def test_a_resumed_run_does_not_repeat_its_steps(after: Project, monkeypatch: py
     with pytest.raises(Stopped):
         after.run("train")
     steps: list[int] = []
-    whole = training.Progress.on_step_end
+    whole = callbacks.Progress.on_step_end
 
     def on_step_end(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
         steps.append(state.global_step)
         whole(self, args, state, control, **rest)
 
-    monkeypatch.setattr(training.Progress, "on_step_end", on_step_end)
+    monkeypatch.setattr(callbacks.Progress, "on_step_end", on_step_end)
     after.run("train")
     assert steps == [9, 10, 11, 12]
 
@@ -97,13 +97,13 @@ def test_a_changed_setting_starts_afresh(after: Project, monkeypatch: pytest.Mon
 
 def test_minutes_between_checkpoints_are_kept(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
-    whole = training.Saver.on_save
+    whole = callbacks.Saver.on_save
 
     def on_save(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
         saved.append(state.global_step)
         whole(self, args, state, control, **rest)
 
-    monkeypatch.setattr(training.Saver, "on_save", on_save)
+    monkeypatch.setattr(callbacks.Saver, "on_save", on_save)
     trained(after, checkpoint_minutes=1e-9, epochs=1)
     assert saved == [1, 2, 3, 4, 5, 6]
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from projects import Project, hashes
 from training_runs import FINETUNED, losses, trained, validation_loss, weights, written
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
 from stages.core import training
 from stages.core.errors import LockstepError
@@ -80,6 +81,23 @@ def test_packed_training_equals_padded_training(after: Project) -> None:
     after.set("model", dropout=0)
     packed, padded = (losses(after, packing=packing, epochs=1) for packing in (True, False))
     assert padded == pytest.approx(packed, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradient_checkpointing_gives_the_same_bytes_with_dropout_too(
+    after: Project, method: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after.set("model", dropout=0.3)
+    after.set("device", precision=precision)
+    trained(after, method=method, epochs=1)
+    before = written()["models/finetuned"]
+    forwards: list[int] = []
+    layer = GPT2MLP.forward
+    monkeypatch.setattr(GPT2MLP, "forward", lambda *args: forwards.append(1) or layer(*args))
+    trained(after, gradient_checkpointing=True)
+    assert len(forwards) > 2 * 2 * 6  # two layers, six steps, each twice; evaluation comes on top
+    assert written()["models/finetuned"] == before
 
 
 def test_bf16_trains_on_a_cpu_too_and_keeps_fp32_weights(after: Project) -> None:

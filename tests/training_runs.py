@@ -10,7 +10,7 @@ import torch
 from projects import Project, hashes
 from safetensors.torch import load_file
 
-from stages.core import training
+from stages.core import callbacks
 from stages.core.hardware import Hardware
 from stages.core.model import load_model
 from stages.core.scoring import score_rows
@@ -50,15 +50,15 @@ def losses(project: Project, **settings: Any) -> list[float]:
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Send this process SIGTERM, once, when a step is done."""
-    whole = training.Progress.on_step_end
+    whole = callbacks.Progress.on_step_end
 
     def on_step_end(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
         if state.global_step == step:
-            monkeypatch.setattr(training.Progress, "on_step_end", whole)
+            monkeypatch.setattr(callbacks.Progress, "on_step_end", whole)
             os.kill(os.getpid(), signal.SIGTERM)
         whole(self, args, state, control, **rest)
 
-    monkeypatch.setattr(training.Progress, "on_step_end", on_step_end)
+    monkeypatch.setattr(callbacks.Progress, "on_step_end", on_step_end)
 
 
 def validation_loss() -> float:

@@ -122,7 +122,16 @@ class Device(Section):
     deterministic: bool
 
 
+class Lora(Section):
+    rank: Count
+    alpha: Positive
+    dropout: Annotated[float, Number, Field(ge=0, lt=1)]
+    targets: Literal["auto"] | Annotated[list[str], Field(min_length=1)]
+
+
 class Train(Section):
+    method: Literal["full", "lora"]
+    lora: Lora
     epochs: Count
     batch_size: Count
     accumulation: Count
@@ -135,6 +144,7 @@ class Train(Section):
     keep: Literal["best", "last"]
     early_stopping: Whole
     checkpoint_minutes: Positive
+    gradient_checkpointing: bool
     compile: bool
 
 

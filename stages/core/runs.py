@@ -18,7 +18,7 @@ from stages.core.hub import is_folder
 from stages.core.params import Model
 from stages.core.paths import CHECKPOINTS
 
-LIBRARIES = ("torch", "transformers", "accelerate")  # another version may give other bits
+LIBRARIES = ("torch", "transformers", "accelerate", "peft")  # another version may give other bits
 
 
 @contextmanager

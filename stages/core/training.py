@@ -1,41 +1,29 @@
 """The training loop: Transformers' Trainer with our batches, our loss and our checkpoints."""
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import (
-    PreTrainedModel,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
 from stages.core.batches import collate
+from stages.core.callbacks import Curve, Progress, Saver
 from stages.core.checkpoints import StopRequest, keep_latest, latest_whole, seal
-from stages.core.console import ProgressLine
 from stages.core.curves import Curves
-from stages.core.errors import LockstepError, Stopped
-from stages.core.files import read_json, sync_file, sync_folder, write_json
+from stages.core.errors import LockstepError
+from stages.core.files import read_json, write_json
 from stages.core.hardware import Hardware
 from stages.core.params import Train
 from stages.core.scoring import score_rows
 from stages.core.training_layers import quicken
 from stages.core.training_step import TrainingStep, choose_step
+from stages.core.weights import load_weights
 
-CURVE_POINTS = 100  # points of the learning curve inside a run
 CHECKPOINTS_KEPT = 2  # the one before stays until the next is whole
 COUNTERS = "counters.json"
-# Bytes that a run takes for each weight: weights and two moments in each checkpoint and in one being written, the best
-# weights, and the model at the end.
-DISK_PER_WEIGHT = 4 * (3 * (CHECKPOINTS_KEPT + 1) + 2)
 BEST = "best.safetensors"  # weights of the epoch with the lowest validation loss
 
 
@@ -114,88 +102,10 @@ class SumLossTrainer(Trainer):
         self.curves.read(checkpoint)
 
 
-class Curve(TrainerCallback):
-    """Feeds Curves from the running trainer."""
-
-    def __init__(self, curves: Curves, trainer: "SumLossTrainer", best: Path | None) -> None:
-        self.curves, self.trainer, self.best = curves, trainer, best
-
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if not self.curves.epochs:
-            self.trainer.evaluate()
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.global_step % max(1, state.max_steps // CURVE_POINTS) == 0 or state.global_step == state.max_steps:
-            self.curves.steps.append({"step": state.global_step, **self.trainer.take_point()})
-
-    def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, metrics: dict, **_: Any) -> None:
-        self.curves.epochs.append({"epoch": round(state.epoch or 0), "tokens": self.trainer.tokens, **metrics})
-        if self.best is not None and self.curves.best_epoch == len(self.curves.epochs) - 1:
-            save_weights(self.trainer.accelerator.unwrap_model(self.trainer.model), self.best)
-        if self.curves.patience_is_over:
-            control.should_training_stop = True
-
-
-class Progress(TrainerCallback):
-    """The one moving line."""
-
-    def __init__(self, trainer: SumLossTrainer) -> None:
-        self.trainer = trainer
-
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.began, self.tokens = time.monotonic(), self.trainer.tokens
-        self.line = ProgressLine("train", state.max_steps, state.global_step)
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        pace = (self.trainer.tokens - self.tokens) / (time.monotonic() - self.began)
-        loss = self.trainer.curves.epochs[-1].get("validation_loss")
-        shown = f"validation loss {loss:.3f}, " if loss is not None else ""
-        epoch = f"epoch {state.epoch:.1f} of {state.num_train_epochs}"
-        self.line.update(state.global_step, f"{epoch}, {shown}{pace:,.0f} tokens/s,")
-
-    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.line.clear()
-
-
-class Saver(TrainerCallback):
-    """Saves every few minutes and when asked to stop; after a stop's save it ends training with Stopped."""
-
-    def __init__(self, minutes: float, stop: StopRequest) -> None:
-        self.seconds = minutes * 60
-        self.stop = stop
-        self.saved = time.monotonic()
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        # The epoch's last step is saved after the evaluation that follows: a checkpoint between them would lose that.
-        last_of_epoch = state.global_step % (state.max_steps // state.num_train_epochs) == 0
-        if not last_of_epoch and (self.stop.reason or time.monotonic() - self.saved > self.seconds):
-            control.should_save = True
-
-    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.saved = time.monotonic()
-        if self.stop.reason:
-            raise Stopped(
-                f"{self.stop.reason}; saved at step {state.global_step} of {state.max_steps}, "
-                "the next run goes on from there"
-            )
-
-
-def save_weights(model: PreTrainedModel, path: Path) -> None:
-    """Write the model's weights as one safetensors file, whole or not at all."""
-    from safetensors.torch import save_model
-
-    partial = path.with_name(path.name + ".partial")
-    save_model(model, str(partial))
-    sync_file(partial)
-    partial.replace(path)
-    sync_folder(path.parent)
-
-
-def load_weights(model: PreTrainedModel, path: Path) -> None:
-    """Read what save_weights wrote."""
-    from safetensors.torch import load_model
-
-    load_model(model, str(path))
+def disk_needed(weights: int, trained: int) -> int:
+    """Bytes that a run takes: trained weights and their two moments in each checkpoint and in one being written, the
+    best of them, and the model at the end."""
+    return 4 * (trained * (3 * (CHECKPOINTS_KEPT + 1) + 1) + weights)
 
 
 def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: Path) -> TrainingArguments:
@@ -214,6 +124,8 @@ def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: P
         bf16=hardware.precision == "bf16",
         use_cpu=hardware.device == "cpu",
         torch_compile=settings.compile,
+        activation_checkpointing=settings.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
         seed=seed,
         data_seed=seed,
         eval_strategy="epoch",
