@@ -2,10 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
-import subprocess
-import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from stages.core.checkpoints import (
     latest_whole,
     seal,
 )
-from stages.core.errors import LockstepError
+from stages.core.errors import Stopped
 from stages.core.hardware import Hardware
 from stages.core.params import Model
 from stages.core.runs import stage_deps, training_run
@@ -126,8 +127,13 @@ def run_folder(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return tmp_path
 
 
+def run_of(settings: Any = "x", stop: Any = None, **model: Any) -> AbstractContextManager[Path]:
+    chosen = Model.model_validate({**MODEL, "base": "./base", **model})
+    return training_run([settings], chosen, stop or StopRequest())
+
+
 def name_of(settings: Any = "x", **model: Any) -> str:
-    with training_run([settings], Model.model_validate({**MODEL, "base": "./base", **model})) as folder:
+    with run_of(settings, **model) as folder:
         return folder.name
 
 
@@ -141,33 +147,64 @@ def test_a_run_has_its_own_folder_for_its_settings_base_data_and_code(run_folder
 
 
 def test_a_run_that_ends_well_leaves_nothing(run_folder: Path) -> None:
-    with training_run(["x"], Model.model_validate({**MODEL, "base": "./base"})) as folder:
+    with run_of() as folder:
         checkpoint(folder, 1)
     assert list((run_folder / ".checkpoints").iterdir()) == []
 
 
 def test_a_run_that_fails_keeps_its_checkpoints(run_folder: Path) -> None:
-    settings = Model.model_validate({**MODEL, "base": "./base"})
-    with pytest.raises(ZeroDivisionError), training_run(["x"], settings) as folder:
+    with pytest.raises(ZeroDivisionError), run_of() as folder:
         kept = checkpoint(folder, 1)
         raise ZeroDivisionError
     assert is_whole(kept)
 
 
-def test_the_same_run_cannot_go_on_twice(run_folder: Path) -> None:
-    settings = Model.model_validate({**MODEL, "base": "./base"})
-    with training_run(["x"], settings) as folder:
-        second = (
-            "from filelock import FileLock, Timeout\n"
-            f"try: FileLock({str(folder) + '.lock'!r}, timeout=0).acquire()\n"
-            "except Timeout: print('locked')"
-        )
-        done = subprocess.run([sys.executable, "-c", second], capture_output=True, text=True, check=True)
-        assert done.stdout == "locked\n"
-        said = r"This very training run is going on in another process\. Wait for it to end\."
-        with pytest.raises(LockstepError, match=said), training_run(["x"], settings):
-            pass
-        assert folder.exists()
+def test_the_same_run_waits_for_the_first_to_end(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with run_of() as folder:
+            order.append(f"second, {len(list(folder.iterdir()))} checkpoints")
+
+    with run_of() as folder:
+        checkpoint(folder, 1)
+        thread = threading.Thread(target=second)
+        thread.start()
+        while "waiting for it to end" not in capsys.readouterr().out:
+            thread.join(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second, 0 checkpoints"]
+    assert list((run_folder / ".checkpoints").iterdir()) == []
+
+
+def test_a_run_that_waits_can_be_stopped(run_folder: Path) -> None:
+    stop = StopRequest()
+    stop.reason = "stopped by SIGTERM"
+    with run_of(), ThreadPoolExecutor() as other:
+        error = other.submit(lambda: run_of(stop=stop).__enter__()).exception()
+    assert isinstance(error, Stopped)
+    assert str(error) == "stopped by SIGTERM while it waited for another process"
+
+
+def test_in_a_copy_that_dvc_made_for_an_experiment_checkpoints_lie_in_the_project(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = name_of()
+    copy = run_folder / ".dvc" / "tmp" / "exps" / "tmp1"
+    for name in ("dvc.yaml", "stages/train.py", "data/tokenized/rows", "base/config.json"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(run_folder / name, copy / name)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(run_folder))
+    with run_of() as folder:
+        assert folder == run_folder / ".checkpoints" / here
+
+
+def test_the_dvc_root_of_another_project_is_none_of_ours(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(run_folder.parent))
+    with run_of() as folder:
+        assert folder.parent == Path(".checkpoints")
 
 
 def test_the_deps_of_a_stage_are_those_of_dvc_yaml(monkeypatch: pytest.MonkeyPatch) -> None:

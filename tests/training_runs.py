@@ -61,6 +61,17 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(callbacks.Progress, "on_step_end", on_step_end)
 
 
+def flip_bit(path: Path) -> None:
+    """Change one bit in the middle of a file, and nothing else that a look at the file would show."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    path.chmod(before.st_mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def validation_loss() -> float:
     from stages.core.arrow import read_rows
 

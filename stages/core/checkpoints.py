@@ -68,6 +68,15 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
+def link_file(path: Path, name: Path) -> None:
+    """Give a file another name, which keeps its bytes when the first is replaced: a hard link, else a copy."""
+    name.unlink(missing_ok=True)
+    try:
+        os.link(path, name)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, name)
+
+
 def checkpoint_step(folder: Path) -> int:
     """The optimizer step in a name such as checkpoint-120."""
     return int(folder.name.rsplit("-", 1)[1])
