@@ -31,12 +31,14 @@ def main() -> None:
     from stages.core.prompt import read_prompt, write_prompt
     from stages.core.rows import audit
     from stages.core.runs import training_run
+    from stages.core.seals import check_seal, seal
     from stages.core.tokenizer import load_tokenizer
     from stages.core.tracking import begin, track
     from stages.core.training import disk_needed, make_trainer, run
     from stages.core.weights import count_trained
 
     params = load_params()
+    check_seal(TOKENIZED, "tokenize")
     hardware = set_up(params.device, params.seed)
     splits = {split: read_rows(TOKENIZED / split) for split in SPLITS}
     prompt = read_prompt(TOKENIZED, "make tokenize")
@@ -59,6 +61,7 @@ def main() -> None:
         with whole_folder(FINETUNED) as out:
             save_model(model, tokenizer, out)
             write_prompt(out, prompt)
+            seal(out)
         epochs, best = trainer.curves.epochs, trainer.curves.best_epoch
         metrics = fit_metrics(epochs, best, best if params.train.keep == "best" else len(epochs) - 1)
         metrics |= {"parameters": parameters, "trained_parameters": trained, "tokens": trainer.tokens}

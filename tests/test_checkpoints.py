@@ -1,6 +1,5 @@
 """Checkpoints: whole or ignored, kept for one run only, and asked to stop in time."""
 
-import json
 import os
 import shutil
 import signal
@@ -19,15 +18,15 @@ from stages.core.checkpoints import (
     StopRequest,
     fingerprint,
     hash_paths,
-    is_whole,
     keep_latest,
     latest_whole,
-    seal,
+    seal_checkpoint,
 )
 from stages.core.errors import Stopped
 from stages.core.hardware import Hardware
 from stages.core.params import Model
 from stages.core.runs import stage_deps, training_run
+from stages.core.seals import is_whole
 
 MODEL = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["model"]
 
@@ -38,40 +37,8 @@ def checkpoint(folder: Path, step: int, sealed: bool = True) -> Path:
     (made / "model.safetensors").write_bytes(bytes(range(200)))
     (made / "rng" / "state").write_text("4")
     if sealed:
-        seal(made)
+        seal_checkpoint(made)
     return made
-
-
-def test_a_sealed_checkpoint_is_whole(tmp_path: Path) -> None:
-    assert is_whole(checkpoint(tmp_path, 1))
-
-
-@pytest.mark.parametrize("bit", [0, 777, 1599])
-def test_one_flipped_bit_breaks_the_seal(tmp_path: Path, bit: int) -> None:
-    path = checkpoint(tmp_path, 1) / "model.safetensors"
-    content = bytearray(path.read_bytes())
-    content[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(content)
-    assert not is_whole(tmp_path / "checkpoint-1")
-
-
-@pytest.mark.parametrize("size", [0, 1, 199])
-def test_a_truncated_file_breaks_the_seal(tmp_path: Path, size: int) -> None:
-    os.truncate(checkpoint(tmp_path, 1) / "model.safetensors", size)
-    assert not is_whole(tmp_path / "checkpoint-1")
-
-
-def test_a_missing_file_breaks_the_seal(tmp_path: Path) -> None:
-    (checkpoint(tmp_path, 1) / "rng" / "state").unlink()
-    assert not is_whole(tmp_path / "checkpoint-1")
-
-
-@pytest.mark.parametrize("content", [None, "", "[]", "{", '{"model.safetensors": 3}', '"x"'])
-def test_without_a_readable_seal_a_checkpoint_is_not_whole(tmp_path: Path, content: str | None) -> None:
-    made = checkpoint(tmp_path, 1, sealed=False)
-    if content is not None:
-        (made / "sealed.json").write_text(content)
-    assert not is_whole(made)
 
 
 def test_the_latest_whole_checkpoint_is_found_by_number_and_broken_ones_go(tmp_path: Path) -> None:
@@ -235,9 +202,3 @@ def test_the_death_of_the_parent_is_noted(monkeypatch: pytest.MonkeyPatch) -> No
         while not stop.reason:
             noted.wait(0.01)
     assert stop.reason == "the process that started it is gone"
-
-
-def test_the_seal_lists_sizes_and_hashes_under_relative_names(tmp_path: Path) -> None:
-    listed = json.loads((checkpoint(tmp_path, 1) / "sealed.json").read_text())
-    assert sorted(listed) == ["model.safetensors", "rng/state"]
-    assert listed["model.safetensors"][0] == 200

@@ -12,7 +12,14 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from stages.core.batches import collate
 from stages.core.callbacks import Curve, Progress, Saver
-from stages.core.checkpoints import StopRequest, checkpoint_step, is_whole, keep_latest, latest_whole, link_file, seal
+from stages.core.checkpoints import (
+    StopRequest,
+    checkpoint_step,
+    keep_latest,
+    latest_whole,
+    link_file,
+    seal_checkpoint,
+)
 from stages.core.console import say
 from stages.core.curves import Curves
 from stages.core.errors import LockstepError
@@ -20,6 +27,7 @@ from stages.core.files import read_json, write_json
 from stages.core.hardware import Hardware
 from stages.core.params import Train
 from stages.core.scoring import score_rows, target_logits
+from stages.core.seals import is_whole
 from stages.core.weights import load_weights
 
 CHECKPOINTS_KEPT = 2  # the one before stays until the next is whole
@@ -92,7 +100,7 @@ class SumLossTrainer(Trainer):
         self.curves.write(checkpoint)
         if (run / BEST).exists():
             link_file(run / BEST, checkpoint / BEST)
-        seal(checkpoint)
+        seal_checkpoint(checkpoint)
         keep_latest(run, CHECKPOINTS_KEPT)
 
     def resume(self, checkpoint: Path) -> None:
