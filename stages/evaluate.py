@@ -24,14 +24,17 @@ def main() -> None:
     from stages.core.held_out import read_held_out
     from stages.core.model import build_model, load_model
     from stages.core.params import load_params
-    from stages.core.paths import FINETUNED, REPORT, SAMPLES
+    from stages.core.paths import FINETUNED, PREPARED, REPORT, SAMPLES, TOKENIZED
     from stages.core.prompt import read_prompt
     from stages.core.samples import answers_of
+    from stages.core.seals import check_seal
     from stages.core.tokenizer import load_tokenizer
     from stages.core.tracking import track
     from stages.core.verdict import caveats, verdict
 
     params = load_params()
+    for folder, stage in ((FINETUNED, "train"), (TOKENIZED, "tokenize"), (PREPARED, "prepare")):
+        check_seal(folder, stage)
     hardware = set_up(params.device, params.seed)
     prompt = read_prompt(FINETUNED, "make train")
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")

@@ -27,6 +27,7 @@ def main() -> None:
     from stages.core.prepared import prepare_metrics, rejected, split_records, summary
     from stages.core.readers import Noted, read_rows
     from stages.core.records import write_records
+    from stages.core.seals import seal
     from stages.core.spool import spool_rows
     from stages.core.tracking import track
 
@@ -47,6 +48,7 @@ def main() -> None:
         spool.path.unlink()
         leaks = leakage(paths, kind, params.split.near_duplicate)
         metrics = prepare_metrics(spool, rows, kind, noted, written, leaks)
+        seal(folder)
     write_json(PREPARE_METRICS, metrics)
     track("prepare", params, metrics)
     for line in summary(metrics):

@@ -21,13 +21,15 @@ def main() -> None:
     from stages.core.console import say
     from stages.core.files import whole_folder, write_json, write_json_lines
     from stages.core.params import load_params
-    from stages.core.paths import SPLITS, TOKENIZE_METRICS, TOKENIZED, prepared_split
+    from stages.core.paths import PREPARED, SPLITS, TOKENIZE_METRICS, TOKENIZED, prepared_split
     from stages.core.prompt import Prompt, write_prompt
+    from stages.core.seals import check_seal, seal
     from stages.core.tokenization import RowMaker, base_tokenizer, prepared_kind, rejected, token_metrics
     from stages.core.tokenizer import save_tokenizer
     from stages.core.tracking import track
 
     params = load_params()
+    check_seal(PREPARED, "prepare")
     tokenizer, vocabulary = base_tokenizer(params.model, params.tokenize)
     prompt = Prompt(prepared_kind(), params.prompt.template)
     maker = RowMaker(tokenizer, prompt, params.prompt.loss_on, params.tokenize)
@@ -37,6 +39,7 @@ def main() -> None:
         save_tokenizer(tokenizer, folder / "tokenizer")
         write_prompt(folder, prompt)
         write_json_lines(folder / "rejects.jsonl", rejected(maker.noted))
+        seal(folder)
     write_json(TOKENIZE_METRICS, metrics)
     track("tokenize", params, metrics)
     rows = sum(metrics["rows"].values())

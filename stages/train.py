@@ -31,12 +31,14 @@ def main() -> None:
     from stages.core.prompt import read_prompt, write_prompt
     from stages.core.rows import audit
     from stages.core.runs import training_run
+    from stages.core.seals import check_seal, seal
     from stages.core.tokenizer import load_tokenizer
     from stages.core.tracking import begin, track
     from stages.core.training import disk_needed, make_trainer, run
     from stages.core.weights import count_trained
 
     params = load_params()
+    check_seal(TOKENIZED, "tokenize")
     hardware = set_up(params.device, params.seed)
     splits = {split: read_rows(TOKENIZED / split) for split in SPLITS}
     prompt = read_prompt(TOKENIZED, "make tokenize")
@@ -50,7 +52,7 @@ def main() -> None:
     require_space(CHECKPOINTS, disk_needed(parameters, trained))
     share = f", {trained / parameters:.2%} of them trained," if trained < parameters else ""
     say("train", f"{parameters / 1e6:.1f} million weights{share} on {hardware}")
-    with training_run([params.train, params.seed, hardware], params.model) as folder, StopRequest() as stop:
+    with StopRequest() as stop, training_run([params.train, params.seed, hardware], params.model, stop) as folder:
         begin("train", params, folder.name)
         trainer = make_trainer(model, splits, params.train, hardware, tokenizer.pad_token_id, params.seed, folder, stop)
         run(trainer)
@@ -59,14 +61,15 @@ def main() -> None:
         with whole_folder(FINETUNED) as out:
             save_model(model, tokenizer, out)
             write_prompt(out, prompt)
-    epochs, best = trainer.curves.epochs, trainer.curves.best_epoch
-    metrics = fit_metrics(epochs, best, best if params.train.keep == "best" else len(epochs) - 1)
-    metrics |= {"parameters": parameters, "trained_parameters": trained, "tokens": trainer.tokens}
-    metrics["steps"] = trainer.state.global_step
-    metrics |= {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
-    write_json(TRAIN_METRICS, metrics)
-    write_curves(trainer.curves)
-    track("train", params, metrics, curve=trainer.curves.steps)
+            seal(out)
+        epochs, best = trainer.curves.epochs, trainer.curves.best_epoch
+        metrics = fit_metrics(epochs, best, best if params.train.keep == "best" else len(epochs) - 1)
+        metrics |= {"parameters": parameters, "trained_parameters": trained, "tokens": trainer.tokens}
+        metrics["steps"] = trainer.state.global_step
+        metrics |= {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
+        write_json(TRAIN_METRICS, metrics)
+        write_curves(trainer.curves)
+        track("train", params, metrics, curve=trainer.curves.steps)
     say("train", f"{metrics['verdict']}; the weights of epoch {metrics['kept_epoch']} are kept")
 
 

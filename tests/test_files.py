@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,26 @@ def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> 
     assert names(tmp_path) == ["out", "out/a"]
 
 
+def test_a_folder_is_replaced_at_once_not_file_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+    remove = shutil.rmtree
+
+    def killed_while_removing(path: Path, ignore_errors: bool = False) -> None:
+        if path.exists():
+            assert not (tmp_path / "out").exists() or names(tmp_path / "out") == ["c"]
+        remove(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", killed_while_removing)
+    with whole_folder(tmp_path / "out") as folder:
+        (folder / "c").write_text("new")
+    assert names(tmp_path) == ["out", "out/c"]
+
+
 def test_what_a_killed_run_left_is_swept_away(tmp_path: Path) -> None:
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / "half").write_text("x")
+    (tmp_path / "out.old.partial" / "deep").mkdir(parents=True)
     with whole_folder(tmp_path / "out") as folder:
         assert names(folder) == []
     assert names(tmp_path) == ["out"]

@@ -7,6 +7,7 @@ from projects import CONTEXT, Project, hashes
 
 from stages.core.arrow import iterate_rows, read_rows
 from stages.core.errors import LockstepError
+from stages.core.seals import seal
 from stages.core.tokenizer import load_tokenizer
 
 
@@ -81,13 +82,14 @@ def test_a_tokenizer_of_another_model_is_an_error(project: Project) -> None:
 
 
 def test_tokenizing_before_preparing_says_what_to_run(project: Project) -> None:
-    with pytest.raises(LockstepError, match=r"data/prepared/train\.jsonl is missing\. Run `make prepare` first"):
+    with pytest.raises(LockstepError, match=r"data/prepared is missing\. Run `make prepare` first"):
         project.run("tokenize")
 
 
 def test_an_empty_train_split_is_an_error(project: Project) -> None:
     for split in ("train", "validation", "test"):
         project.put(f"data/prepared/{split}.jsonl", "")
+    seal(Path("data/prepared"))
     with pytest.raises(LockstepError, match=r"data/prepared/train\.jsonl is empty\. Run `make prepare` again"):
         project.run("tokenize")
 

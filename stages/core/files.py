@@ -43,22 +43,24 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     Raises LockstepError where the folder can't be written or the disk is full.
     """
-    partial = path.with_name(f"{path.name}.partial")
+    partial, old = path.with_name(f"{path.name}.partial"), path.with_name(f"{path.name}.old.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
         partial.mkdir(parents=True)
         yield partial
         for file in sorted(partial.rglob("*")):
             if file.is_file():
                 sync_file(file)
         if path.exists():
-            shutil.rmtree(path)
+            os.replace(path, old)  # at once: a process killed while it removed files would leave half of them
         os.replace(partial, path)
         sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def sync_file(path: Path) -> None:

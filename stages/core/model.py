@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Config, Pre
 from transformers.utils import logging as transformers_logging
 
 from stages.core.errors import LockstepError
-from stages.core.hub import resolve_base
+from stages.core.hub import check_download, resolve_base
 from stages.core.params import Generation, Model
 from stages.core.tokenizer import SCRATCH, check_vocabulary, save_tokenizer
 
@@ -22,7 +22,9 @@ def build_model(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrain
     if settings.base == SCRATCH:
         model = _from_scratch(settings, tokenizer)
     else:
-        model = load_model(resolve_base(settings.base, settings.revision), settings.base)
+        folder = resolve_base(settings.base, settings.revision)
+        check_download(folder, settings.base)
+        model = load_model(folder, settings.base)
         grow_embeddings(model, len(tokenizer))
     check_vocabulary(tokenizer, model.config)
     if settings.dropout is not None:
@@ -38,11 +40,30 @@ def load_model(folder: Path | str, name: str) -> PreTrainedModel:
     name: what the user calls it, for the LockstepError raised when it can't be loaded.
     """
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        # Weights that are not in the file would be made up by Transformers, and those of another shape too: asked to
+        # tell rather than to fail, it names them.
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True
+        )
     except Exception as error:  # broken weights fail in many ways; each is the same to the user
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise LockstepError(f"The model {name} can't be loaded: {reason}") from error
+    _check_weights(model, name, found["missing_keys"], {key for key, *_ in found["mismatched_keys"]})
     return model.eval()
+
+
+def _check_weights(model: PreTrainedModel, name: str, missing: set[str], misshapen: set[str]) -> None:
+    """Raise LockstepError unless every weight was read and is a number."""
+    broken = {key for key, weight in model.named_parameters() if not torch.isfinite(weight).all()}
+    for keys, what in (
+        (missing, "lacks weights that its config.json calls for"),
+        (misshapen, "has weights of another shape than its config.json says"),
+        (broken, "has weights that are no numbers"),
+    ):
+        if keys:
+            raise LockstepError(
+                f"The model {name} {what}: {min(keys)} and {len(keys) - 1:,} more.", "Fetch or make it again."
+            )
 
 
 def _from_scratch(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:

@@ -11,13 +11,22 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from stages.core.batches import collate
 from stages.core.callbacks import Curve, Progress, Saver
-from stages.core.checkpoints import StopRequest, keep_latest, latest_whole, seal
+from stages.core.checkpoints import (
+    StopRequest,
+    checkpoint_step,
+    keep_latest,
+    latest_whole,
+    link_file,
+    seal_checkpoint,
+)
+from stages.core.console import say
 from stages.core.curves import Curves
 from stages.core.errors import LockstepError
 from stages.core.files import read_json, write_json
 from stages.core.hardware import Hardware
 from stages.core.params import Train
 from stages.core.scoring import score_rows
+from stages.core.seals import is_whole
 from stages.core.training_layers import quicken
 from stages.core.training_step import TrainingStep, choose_step
 from stages.core.weights import load_weights
@@ -90,16 +99,23 @@ class SumLossTrainer(Trainer):
         counters = {"nll": float(self.nll), "targets": self.seen_targets, "tokens": self.tokens}
         write_json(checkpoint / COUNTERS, counters)
         self.curves.write(checkpoint)
-        seal(checkpoint)
+        if (run / BEST).exists():
+            link_file(run / BEST, checkpoint / BEST)
+        seal_checkpoint(checkpoint)
         keep_latest(run, CHECKPOINTS_KEPT)
 
     def resume(self, checkpoint: Path) -> None:
-        """Take up the counters and curves of a checkpoint; Trainer itself takes up the rest."""
+        """Take up the counters, curves and best weights of a checkpoint; Trainer itself takes up the rest."""
         counters = read_json(checkpoint / COUNTERS, "make train")
         self.nll.fill_(counters["nll"])
         self.seen_targets = counters["targets"]
         self.tokens = counters["tokens"]
         self.curves.read(checkpoint)
+        # Those of the run are of a later epoch when it was killed between the evaluation and the save that follows.
+        best = Path(self.args.output_dir) / BEST
+        best.unlink(missing_ok=True)
+        if (checkpoint / BEST).exists():
+            link_file(checkpoint / BEST, best)
 
 
 def disk_needed(weights: int, trained: int) -> int:
@@ -179,16 +195,21 @@ def make_trainer(
 def run(trainer: SumLossTrainer) -> None:
     """Train to the end from the latest whole checkpoint of this run, if there is one, and put the best weights back.
 
-    Raises Stopped after a requested stop, once a checkpoint is written.
+    Raises Stopped after a requested stop, once a checkpoint is written, and LockstepError when the disk gives back
+    other best weights than were written.
     """
     folder = Path(trainer.args.output_dir)
     checkpoint = latest_whole(folder)
     if checkpoint is not None:
         trainer.resume(checkpoint)
+        say("train", f"goes on from the checkpoint of step {checkpoint_step(checkpoint)}")
     if checkpoint is None or not trainer.curves.patience_is_over:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     else:
         trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         trainer._load_from_checkpoint(str(checkpoint))
     if (folder / BEST).exists():
-        load_weights(trainer.accelerator.unwrap_model(trainer.model), folder / BEST)
+        last = folder / f"checkpoint-{trainer.state.global_step}"
+        if not is_whole(last):
+            raise LockstepError(f"{last} is damaged.", "Run again: training goes on from what is whole.")
+        load_weights(trainer.accelerator.unwrap_model(trainer.model), last / BEST)
