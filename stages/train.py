@@ -17,7 +17,7 @@ from stages.core.errors import run_command
 def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("train", __doc__)
-    from stages.core.arrow import iterate_rows, read_rows
+    from stages.core.arrow import read_blocks, read_rows
     from stages.core.checkpoints import StopRequest
     from stages.core.console import say
     from stages.core.curves import write_curves
@@ -40,7 +40,7 @@ def main() -> None:
     prompt = read_prompt(TOKENIZED, "make tokenize")
     tokenizer = load_tokenizer(TOKENIZER, "data/tokenized")
     model = build_model(params.model, tokenizer)
-    audit(iterate_rows(splits["train"]), tokenizer.eos_token_id, prompt.kind)
+    audit(read_blocks(splits["train"]), tokenizer.eos_token_id, prompt.kind)
     parameters = count_parameters(model)
     require_space(CHECKPOINTS, parameters * DISK_PER_WEIGHT)
     say("train", f"{parameters / 1e6:.1f} million weights on {hardware}")
