@@ -18,7 +18,7 @@ def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("train", __doc__)
     from stages.core.adapters import add_adapters, merge_adapters
-    from stages.core.arrow import iterate_rows, read_rows
+    from stages.core.arrow import read_blocks, read_rows
     from stages.core.checkpoints import StopRequest
     from stages.core.console import say
     from stages.core.curves import write_curves
@@ -48,7 +48,7 @@ def main() -> None:
     if params.train.method == "lora":
         model = add_adapters(model, params.train.lora, params.model.base)
     trained = count_trained(model)
-    audit(iterate_rows(splits["train"]), tokenizer.eos_token_id, prompt.kind)
+    audit(read_blocks(splits["train"]), tokenizer.eos_token_id, prompt.kind)
     require_space(CHECKPOINTS, disk_needed(parameters, trained))
     share = f", {trained / parameters:.2%} of them trained," if trained < parameters else ""
     say("train", f"{parameters / 1e6:.1f} million weights{share} on {hardware}")

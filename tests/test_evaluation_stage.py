@@ -77,13 +77,12 @@ def test_an_empty_test_split_is_one_clear_line(after: Project) -> None:
 
 def test_wrong_labels_stop_the_stage(after: Project) -> None:
     from stages.core.arrow import iterate_rows, read_rows, write_rows
-    from stages.core.rows import Row
+    from stages.core.rows import Row, RowBlock
 
     rows = list(iterate_rows(read_rows(Path("data/tokenized/test"))))
     shutil.rmtree("data/tokenized/test")
-    write_rows(
-        Path("data/tokenized/test"), [Row([*row.ids[:-1], 5], row.target_start, row.answer_start) for row in rows]
-    )
+    wrong = [Row([*row.ids[:-1], 5], row.target_start, row.answer_start) for row in rows]
+    write_rows(Path("data/tokenized/test"), [RowBlock.of(wrong)])
     seal(Path("data/tokenized"))
     with pytest.raises(LockstepError, match="does not end in one supervised end-of-text"):
         after.run("evaluate")

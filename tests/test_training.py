@@ -139,9 +139,9 @@ def test_the_learning_rate_warms_up_and_follows_its_schedule(after: Project, sch
 
 def test_tokenized_data_that_is_wrong_is_refused_before_training(after: Project) -> None:
     from stages.core.arrow import write_rows
-    from stages.core.rows import Row
+    from stages.core.rows import Row, RowBlock
 
-    write_rows(Path("data/tokenized/train"), [Row([1, 2, 3], 1, 1)])
+    write_rows(Path("data/tokenized/train"), [RowBlock.of([Row([1, 2, 3], 1, 1)])])
     seal(Path("data/tokenized"))
     with pytest.raises(LockstepError, match="Row 0 of the tokenized data does not end in one supervised end-of-text"):
         after.run("train")
