@@ -1,4 +1,4 @@
-"""Hashes that other programs make too: SHA-256 as `sha256sum` prints it."""
+"""Hashes that other programs make too: SHA-256 as `sha256sum` prints it, MD5 as DVC has it in dvc.lock."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,6 +13,11 @@ def sha256_of(files: Mapping[str, Path]) -> dict[str, str]:
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     return _digest(path, "sha256")
+
+
+def md5_file(path: Path) -> str:
+    """MD5 of a file's bytes, in hex."""
+    return _digest(path, "md5")
 
 
 def _digest(path: Path, algorithm: str) -> str:
