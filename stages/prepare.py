@@ -20,10 +20,10 @@ def main() -> None:
     from stages.core.assignment import assign_rows
     from stages.core.console import say
     from stages.core.files import whole_folder, write_json, write_json_lines
-    from stages.core.inputs import find_corrections, find_sources, kind_of
+    from stages.core.inputs import sources_of
     from stages.core.leakage import leakage
     from stages.core.params import load_params
-    from stages.core.paths import CORRECTIONS, PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
+    from stages.core.paths import PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
     from stages.core.prepared import prepare_metrics, rejected, split_records, summary
     from stages.core.readers import Noted, read_rows
     from stages.core.records import write_records
@@ -32,10 +32,7 @@ def main() -> None:
     from stages.core.tracking import track
 
     params = load_params()
-    corrections = str(CORRECTIONS) if params.data.corrections else None
-    sources = find_sources(params.data.path, params.data.files, corrections)
-    kind = kind_of(sources, params.data.kind)
-    sources += find_corrections(corrections) if kind == "qa" else []
+    sources, kind = sources_of(params.data)
     names = [source.name for source in sources]
     noted = Noted()
     with whole_folder(PREPARED) as folder:

@@ -1,7 +1,8 @@
 """train: base model + rows -> fine-tuned model and learning curves.
 
-Reads data/tokenized and the base; writes models/finetuned, metrics/train.json and metrics/plots. Interrupted, it goes
-on from its last checkpoint and ends with the same bytes.
+Reads data/tokenized and the base; writes models/finetuned, metrics/train.json, what it ran on in
+metrics/provenance.json, and metrics/plots. Interrupted, it goes on from its last checkpoint and ends with the same
+bytes.
 """
 
 if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
@@ -27,8 +28,9 @@ def main() -> None:
     from stages.core.hardware import set_up
     from stages.core.model import build_model, count_parameters, save_model
     from stages.core.params import load_params
-    from stages.core.paths import CHECKPOINTS, FINETUNED, SPLITS, TOKENIZED, TOKENIZER, TRAIN_METRICS
+    from stages.core.paths import CHECKPOINTS, FINETUNED, PROVENANCE, SPLITS, TOKENIZED, TOKENIZER, TRAIN_METRICS
     from stages.core.prompt import read_prompt, write_prompt
+    from stages.core.provenance import provenance
     from stages.core.rows import audit
     from stages.core.runs import training_run
     from stages.core.seals import check_seal, seal
@@ -44,6 +46,7 @@ def main() -> None:
     prompt = read_prompt(TOKENIZED, "make tokenize")
     tokenizer = load_tokenizer(TOKENIZER, "data/tokenized")
     model = build_model(params.model, tokenizer)
+    made_from = provenance(hardware, params.model)
     parameters = count_parameters(model)
     if params.train.method == "lora":
         model = add_adapters(model, params.train.lora, params.model.base)
@@ -68,6 +71,7 @@ def main() -> None:
         metrics["steps"] = trainer.state.global_step
         metrics |= {"device": hardware.device, "precision": hardware.precision, "threads": hardware.threads}
         write_json(TRAIN_METRICS, metrics)
+        write_json(PROVENANCE, made_from)
         write_curves(trainer.curves)
         track("train", params, metrics, curve=trainer.curves.steps)
     say("train", f"{metrics['verdict']}; the weights of epoch {metrics['kept_epoch']} are kept")

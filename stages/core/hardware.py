@@ -2,7 +2,10 @@
 
 import ctypes
 import os
+import platform
+import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -88,3 +91,24 @@ def cpu_has_bf16() -> bool:
     """Whether the CPU multiplies bf16 in hardware (AVX512-BF16 or AMX); emulated bf16 is slower than fp32."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
+
+
+def processor(device: str) -> str:
+    """What does the arithmetic: the GPU's name, or the CPU's with the instructions that PyTorch uses of it."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{_cpu_name()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _cpu_name() -> str:
+    """Name, and on Linux family and model: a virtual machine's CPU may be called no more than 'AMD EPYC'."""
+    if platform.system() == "Darwin":
+        asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    shown = {"model name": "", "cpu family": "family ", "model": "model ", "CPU implementer": "", "CPU part": "part "}
+    return " ".join(label + facts[key] for key, label in shown.items() if key in facts) or platform.machine()

@@ -18,6 +18,7 @@ TOKENIZER = TOKENIZED / "tokenizer"
 BASE_MODEL = Path("models/base")
 FINETUNED = Path("models/finetuned")
 EXPORT = Path("models/export")
+RECEIPT = EXPORT / "receipt.json"
 
 CHECKPOINTS = Path(".checkpoints")  # in project_root()
 
@@ -25,6 +26,7 @@ METRICS = Path("metrics")
 PREPARE_METRICS = METRICS / "prepare.json"
 TOKENIZE_METRICS = METRICS / "tokenize.json"
 TRAIN_METRICS = METRICS / "train.json"
+PROVENANCE = METRICS / "provenance.json"
 EVALUATE_METRICS = METRICS / "evaluate.json"
 SAMPLES = METRICS / "samples.md"
 ANSWERS = METRICS / "answers.jsonl"
