@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from stages.core.command import PARENT
 from stages.core.files import sync_file, sync_folder
 from stages.core.seals import hash_file, is_whole, seal
 
@@ -89,7 +90,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.reason = ""
-        self._parent = os.getppid()
+        self._parent = PARENT  # as it was at the start: it may be gone by now
         self._done = threading.Event()
         self._before: dict[int, Any] = {}
 
