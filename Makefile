@@ -6,10 +6,11 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 READY := $(VENV)/.ready
+OUTS := data/prepared data/tokenized models/finetuned models/export
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro prepare tokenize train evaluate export chat serve preset metrics plots report gate compare dag mlflow \
-        test test-all coverage lint format typecheck check lock bench profile clean clean-all
+.PHONY: help setup repro prepare tokenize train evaluate export restore recheck chat serve preset metrics plots report gate \
+        compare dag mlflow verify test test-all coverage lint format typecheck check lock bench profile clean clean-all
 
 help:  ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-10s  %s\n", $$1, $$2}'
@@ -29,6 +30,15 @@ repro: setup  ## run what has changed, from data to exported model
 
 prepare tokenize train evaluate export: setup  ## one stage and those before it, where they changed
 	@dvc repro $@
+
+restore: recheck  ## data, model and figures of the last commit again; params.yaml and data/raw stay as they are
+	@git checkout --quiet HEAD -- dvc.lock metrics
+	@dvc status --quiet || true  # what is damaged in DVC's cache goes
+	@dvc checkout --force || { echo "Not in DVC's cache any more: \`dvc pull\` fetches it, \`make repro\` makes it again." >&2; exit 1; }
+
+recheck: setup  ## have DVC read every byte again: `make recheck repro` finds what changed on the disk, and heals it
+	@for folder in "$$(dvc cache dir)/files" $(OUTS); do \
+	  if [ -d "$$folder" ]; then find "$$folder" -type f -exec chmod u+w {} + -exec touch {} +; fi; done
 
 chat: setup  ## talk to the exported model in the terminal
 	@python -m stages.chat
@@ -98,7 +108,7 @@ profile: setup  ## where a training step's time goes: profile/trace.json and the
 	@python -m benchmarks.profile_step profile
 
 clean:  ## remove what the stages made (kept in DVC's cache)
-	@rm -rf data/prepared data/tokenized models/finetuned models/export dvc_plots htmlcov .coverage
+	@rm -rf $(OUTS) dvc_plots htmlcov .coverage
 
 clean-all: clean  ## also .venv, DVC's cache, checkpoints and the tracker
 	@rm -rf $(VENV) .lock .dvc/cache .dvc/tmp .checkpoints mlflow.db mlartifacts

@@ -4,8 +4,9 @@ import os
 import shutil
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,33 @@ def test_a_run_that_waits_can_be_stopped(run_folder: Path) -> None:
         error = other.submit(lambda: run_of(stop=stop).__enter__()).exception()
     assert isinstance(error, Stopped)
     assert str(error) == "stopped by SIGTERM while it waited for another process"
+
+
+def test_checkpoints_that_nobody_went_on_with_go_after_a_month(run_folder: Path) -> None:
+    folders = []
+    for days in (31, 29):
+        with suppress(ZeroDivisionError), run_of(days) as folder:
+            raise ZeroDivisionError
+        os.utime(folder, (0, time.time() - days * 86400))
+        folders.append(folder)
+    with run_of(31) as folder:
+        assert folder.exists()
+    old, recent = folders
+    with run_of(31):
+        os.utime(old, (0, 0))
+        with run_of():  # while its run goes on nobody's checkpoints are forgotten
+            pass
+        assert old.exists()
+    assert recent.exists()
+
+
+def test_a_forgotten_run_is_removed_with_its_lock(run_folder: Path) -> None:
+    with suppress(ZeroDivisionError), run_of(31) as old:
+        raise ZeroDivisionError
+    os.utime(old, (0, time.time() - 31 * 86400))
+    with run_of():
+        pass
+    assert list((run_folder / ".checkpoints").iterdir()) == []
 
 
 def test_in_a_copy_that_dvc_made_for_an_experiment_checkpoints_lie_in_the_project(

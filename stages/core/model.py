@@ -61,9 +61,8 @@ def _check_weights(model: PreTrainedModel, name: str, missing: set[str], misshap
         (broken, "has weights that are no numbers"),
     ):
         if keys:
-            raise LockstepError(
-                f"The model {name} {what}: {min(keys)} and {len(keys) - 1:,} more.", "Fetch or make it again."
-            )
+            others = f" and {len(keys) - 1:,} more" if len(keys) > 1 else ""
+            raise LockstepError(f"The model {name} {what}: {min(keys)}{others}.", "Fetch or make it again.")
 
 
 def _from_scratch(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:

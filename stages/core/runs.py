@@ -1,8 +1,9 @@
 """One training run: its fingerprint, its folder of checkpoints, and the lock that has a second one wait."""
 
 import shutil
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ from stages.core.params import Model
 from stages.core.paths import CHECKPOINTS, project_root
 
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")  # another version may give other bits
+DAYS_KEPT = 30  # of the checkpoints of an interrupted run since the last of them
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def training_run(settings: Iterable[Any], model: Model, stop: StopRequest) -> It
 
     settings: all that decides the result besides the files that dvc.yaml names as train's deps and the base.
     Waits while the very same run is going on: most often what is left of one whose dvc was killed, saving its last
-    checkpoint. Checkpoints of other runs are left alone. Raises Stopped when asked to stop while it waits.
+    checkpoint. Checkpoints of other runs stay for DAYS_KEPT. Raises Stopped when asked to stop while it waits.
     """
     described = [_plain(value) for value in [*settings, model]] + [version(name) for name in LIBRARIES]
     paths = [Path(dep) for dep in stage_deps("train")]
@@ -38,6 +40,7 @@ def training_run(settings: Iterable[Any], model: Model, stop: StopRequest) -> It
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(Path(f"{folder}.lock"), stop):
         folder.mkdir(exist_ok=True)
+        _remove_forgotten(folder)
         yield folder
         shutil.rmtree(folder)
 
@@ -59,6 +62,16 @@ def _locked(path: Path, stop: StopRequest) -> Iterator[None]:
         path.unlink()  # while it is held: whoever waits sees that the file is gone, and makes it anew
     finally:
         lock.release()
+
+
+def _remove_forgotten(run: Path) -> None:
+    """Remove the checkpoints of other runs that were interrupted long ago and that nobody went on with."""
+    for other in sorted(path for path in run.parent.iterdir() if path.is_dir() and path != run):
+        if time.time() - other.stat().st_mtime > DAYS_KEPT * 86400:
+            with suppress(Timeout), FileLock(f"{other}.lock", timeout=0):
+                shutil.rmtree(other)
+                Path(f"{other}.lock").unlink()
+                say("train", f"removed the checkpoints of a run that was interrupted over {DAYS_KEPT} days ago")
 
 
 def stage_deps(stage: str) -> list[str]:
