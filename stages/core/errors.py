@@ -1,5 +1,6 @@
 """The one error a user can cause, and the one place that turns it into an exit code."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -30,6 +31,9 @@ class Stopped(BaseException):
 
 def run_command(main: Callable[[], None]) -> None:
     """Run a command's main() and exit: 0 when it is done, 2 with one clear line for a LockstepError."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has no "−" must not cost an hour of training
+            stream.reconfigure(errors="replace")
     try:
         main()
     except LockstepError as error:
