@@ -45,7 +45,7 @@ def main() -> None:
     scored, answers = {}, {}
     for name, load in loaders.items():  # one after the other: only one model is in memory at a time
         model = load().to(hardware.device)  # type: ignore[arg-type]
-        scored[name] = score_model(model, tokenizer, held_out.rows, held_out.trained, hardware, name)
+        scored[name] = score_model(model, tokenizer, held_out.rows, held_out.trained, hardware, held_out.kind, name)
         answers[name] = answers_of(model, tokenizer, prompt, held_out.asked, params.generation)
     texts = answer_texts(held_out, answers)
     metrics = evaluation_metrics(held_out, scored, answers, texts, params.evaluate, params.seed)
