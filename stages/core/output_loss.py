@@ -92,6 +92,7 @@ def loss_for_logits(head: nn.Linear, target_index: torch.Tensor, targets: torch.
     places in the flattened batch.
     """
 
+    @torch.compiler.disable
     def forward(states: torch.Tensor) -> torch.Tensor:
         return OutputLoss.apply(states.flatten(0, 1), head.weight, target_index, targets).view(1, 1, 1)
 

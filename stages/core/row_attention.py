@@ -19,6 +19,7 @@ NAME = "row_attention"
 SHORT = 256  # tokens: up to here two matrix products and a softmax are faster on a CPU than its fused kernel's backward
 
 
+@torch.compiler.disable  # the rows' lengths differ from step to step: compiled, each set of them would be made anew
 def attend(
     module: torch.nn.Module,
     query: torch.Tensor,

@@ -11,6 +11,7 @@ class QuickDropout(nn.Dropout):
     """Dropout whose random numbers are drawn four at a time on a CPU: torch's own draws one and takes longer than the
     products between. The share is right to 1 / 65,536."""
 
+    @torch.compiler.disable
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         if not self.training or self.p == 0 or states.device.type != "cpu":
             return super().forward(states)
