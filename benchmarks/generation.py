@@ -8,12 +8,13 @@ docs/performance.md.
 """
 
 import argparse
+import csv
 import json
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from stages.core.console import say
 from stages.core.generation import Answer, Engine, Sampling, Spelling
 from stages.core.model import load_model
 from stages.core.prompt import Prompt
-from stages.core.records import Question, iterate_records
 from stages.core.tokenizer import encode, load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,18 +75,11 @@ def load(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     return GPT2LMHeadModel(config).eval(), tokenizer
 
 
-def questions_of(count: int) -> Iterator[str]:
-    """Questions of the sample data, from prepare's test split where that is there."""
-    from stages.core.tables import read_table
-
-    path = ROOT / "data/prepared/test.jsonl"
-    said = (
-        [record.question for record in iterate_records(path) if isinstance(record, Question)] if path.exists() else []
-    )
-    if not said:
-        said = [cells["question"] for _, cells in read_table(ROOT / "data/raw/data_science.csv", "utf-8")][::11]
-    for place in range(count):
-        yield said[place % len(said)]
+def questions_of(count: int) -> list[str]:
+    """Questions of the sample data, from all over it."""
+    with (ROOT / "data/raw/data_science.csv").open(encoding="utf-8", newline="") as file:
+        said = [row[0] for row in csv.reader(file)][1:]
+    return [said[place * 37 % len(said)] for place in range(count)]
 
 
 def ways(
