@@ -17,18 +17,23 @@ from stages.core.errors import LockstepError
 from stages.core.hub import is_folder
 from stages.core.params import Model
 from stages.core.paths import CHECKPOINTS
+from stages.core.processes import ALONE, Processes
 
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")  # another version may give other bits
 
 
 @contextmanager
-def training_run(settings: Iterable[Any], model: Model) -> Iterator[Path]:
+def training_run(settings: Iterable[Any], model: Model, processes: Processes = ALONE) -> Iterator[Path]:
     """The folder of this run's checkpoints, locked; removed when the block ends well.
 
     settings: all that decides the result besides the files that dvc.yaml names as train's deps and the base.
+    processes: those that train together; the first looks after the folder, the others are told its name.
     Checkpoints of other runs are left alone until one of them ends.
     Raises LockstepError when a run with the same fingerprint is going on.
     """
+    if not processes.first:
+        yield processes.told(None)
+        return
     described = [_plain(value) for value in [*settings, model]] + [version(name) for name in LIBRARIES]
     paths = [Path(dep) for dep in stage_deps("train")]
     if is_folder(model.base):
@@ -37,7 +42,7 @@ def training_run(settings: Iterable[Any], model: Model) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(f"{folder}.lock", timeout=0):
-            yield folder
+            yield processes.told(folder)
             shutil.rmtree(folder)
         Path(f"{folder}.lock").unlink(missing_ok=True)
     except Timeout:
