@@ -10,6 +10,7 @@ from stages.core.checkpoints import StopRequest
 from stages.core.console import ProgressLine
 from stages.core.curves import Curves
 from stages.core.errors import Stopped
+from stages.core.processes import Processes
 from stages.core.weights import save_weights
 
 CURVE_POINTS = 100  # points of the learning curve inside a run
@@ -30,9 +31,10 @@ class Curve(TrainerCallback):
             self.curves.steps.append({"step": state.global_step, **self.trainer.take_point()})
 
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, metrics: dict, **_: Any) -> None:
-        self.curves.epochs.append({"epoch": round(state.epoch or 0), "tokens": self.trainer.tokens, **metrics})
+        self.curves.epochs.append({"epoch": round(state.epoch or 0), "tokens": self.trainer.all_tokens, **metrics})
         if self.best is not None and self.curves.best_epoch == len(self.curves.epochs) - 1:
-            save_weights(self.trainer.accelerator.unwrap_model(self.trainer.model), self.best)
+            model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+            save_weights(model, self.best, writing=self.trainer.processes.first)
         if self.curves.patience_is_over:
             control.should_training_stop = True
 
@@ -48,7 +50,8 @@ class Progress(TrainerCallback):
         self.line = ProgressLine("train", state.max_steps, state.global_step)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        pace = (self.trainer.tokens - self.tokens) / (time.monotonic() - self.began)
+        tokens = (self.trainer.tokens - self.tokens) * self.trainer.processes.count  # the others have about as many
+        pace = tokens / (time.monotonic() - self.began)
         loss = self.trainer.curves.epochs[-1].get("validation_loss")
         shown = f"validation loss {loss:.3f}, " if loss is not None else ""
         epoch = f"epoch {state.epoch:.1f} of {state.num_train_epochs}"
@@ -59,23 +62,27 @@ class Progress(TrainerCallback):
 
 
 class Saver(TrainerCallback):
-    """Saves every few minutes and when asked to stop; after a stop's save it ends training with Stopped."""
+    """Saves every few minutes and when asked to stop; after a stop's save it ends training with Stopped.
 
-    def __init__(self, minutes: float, stop: StopRequest) -> None:
+    All processes save, and stop, after the same step: when the first one's minutes are over, or any is asked to stop.
+    """
+
+    def __init__(self, minutes: float, stop: StopRequest, processes: Processes) -> None:
         self.seconds = minutes * 60
         self.stop = stop
+        self.processes = processes
         self.saved = time.monotonic()
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         # The epoch's last step is saved after the evaluation that follows: a checkpoint between them would lose that.
         last_of_epoch = state.global_step % (state.max_steps // state.num_train_epochs) == 0
-        if not last_of_epoch and (self.stop.reason or time.monotonic() - self.saved > self.seconds):
+        due = self.processes.first and time.monotonic() - self.saved > self.seconds
+        if not last_of_epoch and self.processes.any_says(bool(self.stop.reason) or due):
             control.should_save = True
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.saved = time.monotonic()
-        if self.stop.reason:
+        if reasons := list(filter(None, self.processes.gathered(self.stop.reason))):
             raise Stopped(
-                f"{self.stop.reason}; saved at step {state.global_step} of {state.max_steps}, "
-                "the next run goes on from there"
+                f"{reasons[0]}; saved at step {state.global_step} of {state.max_steps}, the next run goes on from there"
             )

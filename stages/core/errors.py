@@ -37,15 +37,21 @@ def run_command(main: Callable[[], None]) -> None:
     try:
         main()
     except LockstepError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_last(f"error: {error}")
         sys.exit(USER_ERROR)
     except BrokenPipeError:
         # The reader of our output (head, a pager) went away: nothing is left to say, and Python must not try.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Stopped as stop:
-        print(f"stopped: {stop}", file=sys.stderr)
+        say_last(f"stopped: {stop}")
         sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        say_last("stopped")
         sys.exit(INTERRUPTED)
+
+
+def say_last(line: str) -> None:
+    """A line on stderr in one write: several processes that share it may end at the same moment."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

@@ -146,6 +146,8 @@ class Train(Section):
     checkpoint_minutes: Positive
     gradient_checkpointing: bool
     compile: bool
+    processes: Literal["auto"] | Count
+    accelerate_config: Annotated[str | None, Optional]
 
 
 class Evaluate(Section):

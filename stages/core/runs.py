@@ -19,19 +19,26 @@ from stages.core.errors import Stopped
 from stages.core.hub import is_folder
 from stages.core.params import Model
 from stages.core.paths import CHECKPOINTS, project_root
+from stages.core.processes import ALONE, Processes
 
 LIBRARIES = ("torch", "transformers", "accelerate", "peft")  # another version may give other bits
 DAYS_KEPT = 30  # of the checkpoints of an interrupted run since the last of them
 
 
 @contextmanager
-def training_run(settings: Iterable[Any], model: Model, stop: StopRequest) -> Iterator[Path]:
+def training_run(
+    settings: Iterable[Any], model: Model, stop: StopRequest, processes: Processes = ALONE
+) -> Iterator[Path]:
     """The folder of this run's checkpoints, locked; removed when the block ends well.
 
     settings: all that decides the result besides the files that dvc.yaml names as train's deps and the base.
+    processes: those that train together; the first looks after the folder, the others are told its name.
     Waits while the very same run is going on: most often what is left of one whose dvc was killed, saving its last
     checkpoint. Checkpoints of other runs stay for DAYS_KEPT. Raises Stopped when asked to stop while it waits.
     """
+    if not processes.first:
+        yield processes.told(None)
+        return
     described = [_plain(value) for value in [*settings, model]] + [version(name) for name in LIBRARIES]
     paths = [Path(dep) for dep in stage_deps("train")]
     if is_folder(model.base):
@@ -41,7 +48,7 @@ def training_run(settings: Iterable[Any], model: Model, stop: StopRequest) -> It
     with _locked(Path(f"{folder}.lock"), stop):
         folder.mkdir(exist_ok=True)
         _remove_forgotten(folder)
-        yield folder
+        yield processes.told(folder)
         shutil.rmtree(folder)
 
 

@@ -1,11 +1,13 @@
 """The training loop: Transformers' Trainer with our batches, our loss and our checkpoints."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
+from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
@@ -25,11 +27,13 @@ from stages.core.errors import LockstepError
 from stages.core.files import read_json, write_json
 from stages.core.hardware import Hardware
 from stages.core.params import Train
+from stages.core.processes import PATIENCE, Processes
 from stages.core.scoring import score_rows
 from stages.core.seals import is_whole
+from stages.core.shared_batches import SharedBatches, SharedLoader
 from stages.core.training_layers import quicken
 from stages.core.training_step import TrainingStep, choose_step
-from stages.core.weights import load_weights
+from stages.core.weights import gather_weights, load_weights, put_weights
 
 CHECKPOINTS_KEPT = 2  # the one before stays until the next is whole
 COUNTERS = "counters.json"
@@ -39,15 +43,26 @@ BEST = "best.safetensors"  # weights of the epoch with the lowest validation los
 class SumLossTrainer(Trainer):
     """Trainer whose loss is the sum over the target tokens of a step, divided once by their number."""
 
-    def __init__(self, *, step: TrainingStep, hardware: Hardware, pad_id: int, curves: Curves, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        step: TrainingStep,
+        hardware: Hardware,
+        pad_id: int,
+        curves: Curves,
+        processes: Processes,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.processes = processes
         self.model_accepts_loss_kwargs = True  # have Trainer count a step's targets and not divide again
         self.step = step
         self.hardware = hardware
         self.pad_id = pad_id
         self.nll: Any = torch.zeros((), dtype=torch.float64 if hardware.device != "mps" else torch.float32)
+        # Counted by this process alone:
         self.seen_targets = 0  # targets since the last point of the curve
-        self.tokens = 0  # trained on so far, by earlier processes of this run too
+        self.tokens = 0  # trained on so far, before interruptions too
         self.curves = curves
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None, **_: Any) -> Any:
@@ -68,23 +83,29 @@ class SumLossTrainer(Trainer):
         count = torch.tensor(sum(batch["targets"].numel() for batch in batch_samples), device=device)
         return self.accelerator.gather(count).sum() if self.accelerator.num_processes > 1 else count
 
+    @property
+    def all_tokens(self) -> int:
+        """Tokens that all processes have trained on so far; all of them have to ask."""
+        return int(self.processes.sums(self.tokens))
+
     def take_point(self) -> dict[str, float]:
-        """Tokens so far, mean training loss per target since the last call, and learning rate.
+        """Tokens so far, mean training loss per target since the last call, and learning rate, over all processes.
 
         Raises LockstepError when the loss is not a number.
         """
-        loss = float(self.nll) / max(self.seen_targets, 1)
+        nll, targets, tokens = self.processes.sums([float(self.nll), self.seen_targets, self.tokens]).tolist()
+        loss = nll / max(targets, 1)
         if not math.isfinite(loss):
             raise LockstepError("The training loss is not a number any more.", "Lower train.learning_rate.")
         self.nll.zero_()
         self.seen_targets = 0
-        return {"tokens": self.tokens, "loss": loss, "learning_rate": self._get_learning_rate()}
+        return {"tokens": int(tokens), "loss": loss, "learning_rate": self._get_learning_rate()}
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the validation rows, and as many train rows the same way, without dropout."""
         unwrapped = self.accelerator.unwrap_model(self.model)
         metrics = {
-            f"{name}_loss": score_rows(unwrapped, rows, self.hardware, self.pad_id).loss
+            f"{name}_loss": score_rows(unwrapped, rows, self.hardware, self.pad_id, processes=self.processes).loss
             for name, rows in self.eval_dataset.items()
             if len(rows)
         }
@@ -97,25 +118,37 @@ class SumLossTrainer(Trainer):
         run = Path(self.args.output_dir)
         checkpoint = run / f"checkpoint-{self.state.global_step}"
         counters = {"nll": float(self.nll), "targets": self.seen_targets, "tokens": self.tokens}
-        write_json(checkpoint / COUNTERS, counters)
-        self.curves.write(checkpoint)
-        if (run / BEST).exists():
-            link_file(run / BEST, checkpoint / BEST)
-        seal_checkpoint(checkpoint)
-        keep_latest(run, CHECKPOINTS_KEPT)
+        of_all = self.processes.gathered(counters)  # and all have written their part
+        if self.processes.first:
+            write_json(checkpoint / COUNTERS, of_all)
+            self.curves.write(checkpoint)
+            if (run / BEST).exists():
+                link_file(run / BEST, checkpoint / BEST)
+            seal_checkpoint(checkpoint)
+            keep_latest(run, CHECKPOINTS_KEPT)
+        self.processes.wait()
 
     def resume(self, checkpoint: Path) -> None:
         """Take up the counters, curves and best weights of a checkpoint; Trainer itself takes up the rest."""
-        counters = read_json(checkpoint / COUNTERS, "make train")
+        counters = read_json(checkpoint / COUNTERS, "make train")[self.processes.number]
         self.nll.fill_(counters["nll"])
         self.seen_targets = counters["targets"]
         self.tokens = counters["tokens"]
         self.curves.read(checkpoint)
         # Those of the run are of a later epoch when it was killed between the evaluation and the save that follows.
-        best = Path(self.args.output_dir) / BEST
-        best.unlink(missing_ok=True)
-        if (checkpoint / BEST).exists():
-            link_file(checkpoint / BEST, best)
+        if self.processes.first:
+            best = Path(self.args.output_dir) / BEST
+            best.unlink(missing_ok=True)
+            if (checkpoint / BEST).exists():
+                link_file(checkpoint / BEST, best)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches of rows; among several processes, this one's share of them."""
+        if self.processes.count == 1:
+            return super().get_train_dataloader()
+        batches = SharedBatches(len(self.train_dataset), self._train_batch_size, self.args.seed, self.processes)
+        pinned = self.args.dataloader_pin_memory
+        return SharedLoader(self.train_dataset, batches, self.data_collator, pin_memory=pinned)
 
 
 def disk_needed(weights: int, trained: int) -> int:
@@ -126,7 +159,7 @@ def disk_needed(weights: int, trained: int) -> int:
 
 def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: Path) -> TrainingArguments:
     """Our settings in Trainer's words. folder: where checkpoints go."""
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
@@ -152,7 +185,14 @@ def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: P
         report_to=[],
         remove_unused_columns=False,
         dataloader_pin_memory=hardware.device == "cuda",
+        # Not because any is unused: without it, gradients change places in their buckets after the first step, and with
+        # them the order in which more than two processes add them up; a resumed run would end with other last bits.
+        ddp_find_unused_parameters=torch.are_deterministic_algorithms_enabled(),
+        ddp_timeout=int(PATIENCE.total_seconds()),
     )
+    # One process uses one GPU: where it sees more, Trainer would spread its batches over them by threads.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def make_trainer(
@@ -164,6 +204,7 @@ def make_trainer(
     seed: int,
     folder: Path,
     stop: StopRequest,
+    processes: Processes,
 ) -> SumLossTrainer:
     """A trainer ready to run or resume; it fills `trainer.curves`.
 
@@ -179,6 +220,7 @@ def make_trainer(
         hardware=hardware,
         pad_id=pad_id,
         curves=curves,
+        processes=processes,
         model=model,
         args=training_arguments(settings, hardware, seed, folder),
         train_dataset=train,
@@ -187,19 +229,20 @@ def make_trainer(
     )
     trainer.add_callback(Curve(curves, trainer, folder / BEST if len(validation) and settings.keep == "best" else None))
     trainer.add_callback(Progress(trainer))
-    trainer.add_callback(Saver(settings.checkpoint_minutes, stop))
+    trainer.add_callback(Saver(settings.checkpoint_minutes, stop, processes))
     trainer.remove_callback(PrinterCallback)
+    if processes.number:
+        torch.manual_seed(seed + processes.number)  # each drops out activations of its own
     return trainer
 
 
 def run(trainer: SumLossTrainer) -> None:
-    """Train to the end from the latest whole checkpoint of this run, if there is one, and put the best weights back.
+    """Train to the end from the latest whole checkpoint of this run, if there is one.
 
-    Raises Stopped after a requested stop, once a checkpoint is written, and LockstepError when the disk gives back
-    other best weights than were written.
+    Raises Stopped after a requested stop, once a checkpoint is written.
     """
     folder = Path(trainer.args.output_dir)
-    checkpoint = latest_whole(folder)
+    checkpoint = trainer.processes.told(latest_whole(folder) if trainer.processes.first else None)
     if checkpoint is not None:
         trainer.resume(checkpoint)
         say("train", f"goes on from the checkpoint of step {checkpoint_step(checkpoint)}")
@@ -208,8 +251,25 @@ def run(trainer: SumLossTrainer) -> None:
     else:
         trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         trainer._load_from_checkpoint(str(checkpoint))
+
+
+def finished_model(trainer: SumLossTrainer, build: Callable[[], Any]) -> Any | None:
+    """What run trained, with the best weights put back where they are kept; None in all processes but the first.
+
+    build: makes the model anew, to take up weights that lie in shards. Raises LockstepError when the disk gives back
+    other best weights than were written.
+    """
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    gathered = gather_weights(model) if trainer.is_fsdp_enabled else {}
+    if not trainer.processes.first:
+        return None
+    if gathered:
+        model = build()
+        put_weights(model, gathered)
+    folder = Path(trainer.args.output_dir)
     if (folder / BEST).exists():
         last = folder / f"checkpoint-{trainer.state.global_step}"
         if not is_whole(last):
             raise LockstepError(f"{last} is damaged.", "Run again: training goes on from what is whole.")
-        load_weights(trainer.accelerator.unwrap_model(trainer.model), last / BEST)
+        put_weights(model, load_weights(last / BEST))
+    return model

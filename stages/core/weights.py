@@ -19,18 +19,38 @@ def count_trained(model: Any) -> int:
     return sum(weight.numel() for weight in trained_weights(model).values())
 
 
-def save_weights(model: Any, path: Path) -> None:
-    """Write the weights that training changes as one safetensors file, whole or not at all."""
+def gather_weights(model: Any) -> dict[str, torch.Tensor]:
+    """The weights that training changes, whole where processes hold shards of them."""
+    return {name: whole(weight.detach()).contiguous() for name, weight in trained_weights(model).items()}
+
+
+def whole(weight: torch.Tensor) -> torch.Tensor:
+    """A weight that may lie in shards in several processes (FSDP), in one piece on the CPU."""
+    return weight.full_tensor().cpu() if hasattr(weight, "full_tensor") else weight
+
+
+def save_weights(model: Any, path: Path, writing: bool = True) -> None:
+    """Write the weights that training changes as one safetensors file, whole or not at all.
+
+    writing: whether this is the process that writes; those that hold shards of the weights all have to come here.
+    """
+    gathered = gather_weights(model)
+    if not writing:
+        return
     partial = path.with_name(path.name + ".partial")
-    save_file({name: weight.detach().contiguous() for name, weight in trained_weights(model).items()}, partial)
+    save_file(gathered, partial)
     sync_file(partial)
     partial.replace(path)
     sync_folder(path.parent)
 
 
-def load_weights(model: Any, path: Path) -> None:
-    """Read what save_weights wrote into the same model."""
-    saved = load_file(path)
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """What save_weights wrote."""
+    return load_file(path)
+
+
+def put_weights(model: Any, weights: dict[str, torch.Tensor]) -> None:
+    """Give a model the weights that training changed, of gather_weights or load_weights."""
     with torch.no_grad():
         for name, weight in trained_weights(model).items():
-            weight.copy_(saved[name])
+            weight.copy_(weights[name])
