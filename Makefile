@@ -10,7 +10,7 @@ OUTS := data/prepared data/tokenized models/finetuned models/export
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro prepare tokenize train evaluate export restore recheck chat serve preset metrics plots report gate \
-        compare dag mlflow verify test test-all coverage lint format typecheck check lock bench profile clean clean-all
+        compare dag mlflow verify torture test test-all coverage lint format typecheck check lock bench profile clean clean-all
 
 help:  ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-10s  %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ test: setup  ## the tests, a few minutes
 
 test-all: setup  ## the slow tests too: whole pipelines
 	@python -m pytest -n 2 --cov --cov-report=term:skip-covered
+
+torture: setup  ## harm a small project 100 times and see that nothing is lost, half an hour; the table goes to docs/reliability.md
+	@python -m benchmarks.torture --faults 100 --seed 1 --minutes 60 --write-docs
 
 lint: setup  ## ruff
 	@ruff check . && ruff format --check .

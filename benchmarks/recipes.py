@@ -108,6 +108,7 @@ def lockstep(model: Any, tokenizer: Any, rows: list, settings: dict[str, Any], f
     from stages.core.hardware import set_up
     from stages.core.model import set_dropout
     from stages.core.params import Device, load_params
+    from stages.core.processes import ALONE
     from stages.core.training import Curve, Progress, make_trainer
 
     # Deterministic and saved each epoch, as always.
@@ -122,7 +123,9 @@ def lockstep(model: Any, tokenizer: Any, rows: list, settings: dict[str, Any], f
     changed = {"epochs": 1, "batch_size": settings["batch_size"], "learning_rate": settings["learning_rate"]}
     train = load_params().train.model_copy(update={**changed, "warmup": 0.0, "weight_decay": 0.0})
     splits = {"train": Dataset.from_list(encoded), "validation": Dataset.from_list([])}
-    trainer = make_trainer(model, splits, train, hardware, tokenizer.eos_token_id, 0, folder / "trainer", StopRequest())
+    trainer = make_trainer(
+        model, splits, train, hardware, tokenizer.eos_token_id, 0, folder / "trainer", StopRequest(), ALONE
+    )
     trainer.args.save_strategy = trainer.args.eval_strategy = "no"
     trainer.remove_callback(Progress)
     trainer.remove_callback(Curve)  # scores rows before the first step
