@@ -19,7 +19,7 @@ def main() -> None:
     from stages.core.dvc_processes import check_dvc_is_free
     from stages.core.hub import check_push, is_folder, resolve_base
     from stages.core.inputs import find_sources, kind_of
-    from stages.core.lock_file import check_lock
+    from stages.core.lock_damage import check_lock
     from stages.core.params import load_params
 
     params = load_params()

@@ -70,9 +70,15 @@ def test_a_second_run_says_that_the_first_is_at_work(project: Project) -> None:
         other.kill()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"write": {"a": 3}}', '{"read": {}}'])
-def test_locks_that_cannot_be_read_are_left_to_dvc(project: Project, content: str) -> None:
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"write": {"a": 3}}'])
+def test_locks_that_dvc_could_not_read_are_named_with_what_to_do(project: Project, content: str) -> None:
     project.put(".dvc/tmp/rwlock", content)
+    with pytest.raises(LockstepError, match=r"rwlock is damaged.*Run `rm \.dvc/tmp/rwlock` while no DVC"):
+        project.run("check")
+
+
+def test_locks_of_a_dvc_that_has_ended_pass(project: Project) -> None:
+    project.put(".dvc/tmp/rwlock", '{"read": {}}')
     project.run("check")
 
 

@@ -52,6 +52,20 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert names(tmp_path) == ["note.txt"]
 
 
+def test_a_library_that_cannot_write_its_file_of_a_folder_is_one_clear_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(LockstepError, match=r"Cannot write .*/model: No space left on device\. Make room"),
+        whole_folder(tmp_path / "model"),
+    ):
+        raise Exception("I/O error: No space left on device (os error 28)")  # as safetensors does
+    assert names(tmp_path) == []
+
+
+def test_another_fault_while_a_folder_is_filled_comes_through(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), whole_folder(tmp_path / "model"):
+        raise KeyError("wte")
+
+
 def test_a_full_disk_is_one_clear_line_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "note.txt"
     path.write_text("old")

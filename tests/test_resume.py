@@ -206,3 +206,20 @@ def test_a_run_that_died_after_early_stopping_ends_the_same(after: Project, monk
             after.run("train")
     after.run("train")
     assert written() == whole
+
+
+def test_a_full_disk_is_one_line_and_with_room_it_goes_on(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = written()
+    interrupt_after(monkeypatch, 4)
+    with pytest.raises(Stopped):
+        after.run("train")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")  # as torch.save does
+
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.save", full)
+        with pytest.raises(LockstepError, match=r"Cannot write \.checkpoints: the disk is full or failing\. Make room"):
+            after.run("train")
+    after.run("train")
+    assert written() == whole

@@ -119,7 +119,7 @@ def full_disk(trial: Trial) -> Ending:
     if not small_disk(trial.project.parent):
         limit = trial.random.randint(LEAST_FILE, LARGEST_FILE)
         return Victim(trial.project, lambda: limit_file_size(limit)).wait()
-    if trial.random.random() < 0.5:
+    if trial.random.random() < 0.3:
         fill_disk(trial.project.parent, room, trial.undo)
         return Victim(trial.project).wait()
     victim = trial.during_stage()

@@ -103,7 +103,7 @@ def lay_out(folder: Path, count: int) -> None:
     """A project as cloned, smaller, with `count` rows; nothing has run in it."""
     folder.mkdir(parents=True)
     shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", ".gitignore", ".dvcignore"):
+    for name in ("dvc.yaml", "Makefile", ".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "models" / "base").mkdir(parents=True)
     (folder / "models" / "base" / "README.md").write_text("The weights of this project begin at random.\n")

@@ -20,6 +20,7 @@ DRAWS = 8  # moments drawn for one fault until one comes before the run's end
 TO_END = 20.0  # seconds that what a killed run left behind has to end by itself
 TO_WAIT = 60.0  # seconds that a remedy which says to wait is given
 USER_ERROR = 2
+MAKE = ("make", "--old-file", "setup")  # the campaign's environment is there already
 ALLOWED = ("dvc", "make", "git", "rm")  # first words of the commands that a remedy may name
 
 
@@ -71,10 +72,12 @@ def follow_remedy(project: Path, text: str) -> None:
             wait_for_strays(project, TO_WAIT)
         for command in re.findall(r"`([^`]+)`", line):
             words = shlex.split(command)
-            if words[0] not in ALLOWED or command == "make repro":
-                continue  # `make repro` comes anyway
+            if words[0] not in ALLOWED:
+                continue
             if words[0] == "make":
-                words = ["dvc", "repro", *words[1:]]
+                words = [*MAKE, *(word for word in words[1:] if word != "repro")]  # that comes anyway
+                if len(words) == len(MAKE):
+                    continue
             subprocess.run(words, cwd=project, env=environment(project.parent), capture_output=True, check=False)
 
 

@@ -11,12 +11,17 @@ LOCKS = Path(".dvc/tmp/rwlock")  # JSON: what each running DVC reads and writes
 
 
 def check_dvc_is_free() -> None:
-    """Raise LockstepError while a DVC process runs stages of this project."""
+    """Raise LockstepError while a DVC process runs stages of this project, or where its file of locks is broken."""
     try:
         holders = json.loads(LOCKS.read_text(encoding="utf-8")).get("write", {}).values()
         running = {int(holder["pid"]) for holder in holders}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return  # no DVC has run here, or its file has changed: it will tell by itself
+    except FileNotFoundError:
+        return  # no DVC has run here
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise LockstepError(
+            f"{LOCKS} is damaged: a DVC was killed, or the disk was full, while it wrote there.",
+            f"Run `rm {LOCKS}` while no DVC is at work here, then again.",
+        ) from None
     for process in sorted(running):
         if _is_dvc(process):
             raise LockstepError(

@@ -24,9 +24,10 @@ from stages.core.checkpoints import (
 from stages.core.console import say
 from stages.core.curves import Curves
 from stages.core.errors import LockstepError
-from stages.core.files import read_json, write_json
+from stages.core.files import read_json, write_json, writing
 from stages.core.hardware import Hardware
 from stages.core.params import Train
+from stages.core.paths import CHECKPOINTS
 from stages.core.processes import PATIENCE, Processes
 from stages.core.scoring import score_rows
 from stages.core.seals import is_whole
@@ -114,7 +115,8 @@ class SumLossTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        with writing(CHECKPOINTS):
+            super()._save_checkpoint(model, trial)
         run = Path(self.args.output_dir)
         checkpoint = run / f"checkpoint-{self.state.global_step}"
         counters = {"nll": float(self.nll), "targets": self.seen_targets, "tokens": self.tokens}

@@ -10,7 +10,7 @@ import pytest
 from projects import ROOT
 
 from stages.core.errors import LockstepError
-from stages.core.lock_file import check_lock
+from stages.core.lock_damage import check_lock
 
 LOCK = """schema: '2.0'
 stages:

@@ -1,4 +1,4 @@
-"""dvc.lock as DVC wrote it, or damaged: cut off when DVC was killed or the disk full, a flipped bit, a merge conflict.
+"""Whether dvc.lock is as DVC wrote it: a kill or a full disk cuts it off, bits flip, merges leave their marks.
 
 DVC writes the file in place. Most damage it refuses without a word on what to do, an unknown kind of hash with a
 traceback; and a wrong size, which it never compares, it would keep for ever.
@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from stages.core.errors import LockstepError
+from stages.core.hashes import md5_file
+from stages.core.lockfile import LOCK, files_below, hash_files
 
-LOCK = Path("dvc.lock")
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 KEYS = {  # of an entry: those of files here, and those DVC knows for other places
     *("path", "hash", "md5", "size", "nfiles", "isexec"),
@@ -77,19 +78,13 @@ def _wrong(entry: dict[str, Any]) -> Iterator[str]:
 
 def _extent(path: Path) -> tuple[int, int]:
     """Bytes and number of files of a file (1) or folder."""
-    files = _files(path) if path.is_dir() else [path]
+    files = files_below(path)
     return sum(file.stat().st_size for file in files), len(files)
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def _md5(path: Path) -> str:
     """The hash as DVC takes it: of a file's bytes, or of the JSON list of a folder's files, with `.dir` behind it."""
-    if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest()
-    listed = [{"md5": _md5(file), "relpath": file.relative_to(path).as_posix()} for file in _files(path)]
-    text = json.dumps(sorted(listed, key=lambda entry: entry["relpath"]), sort_keys=True)
-    return f"{hashlib.md5(text.encode()).hexdigest()}.dir"
+    if path.is_file():
+        return md5_file(path)
+    listed = [{"md5": digest, "relpath": name} for name, digest in sorted(hash_files(path).items())]
+    return f"{hashlib.md5(json.dumps(listed).encode()).hexdigest()}.dir"
