@@ -8,7 +8,7 @@ export PYTHONUNBUFFERED := 1
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro prepare tokenize train evaluate export chat serve preset metrics plots report gate compare dag mlflow \
+.PHONY: help setup repro prepare tokenize train evaluate export verify chat serve preset metrics plots report gate compare dag mlflow \
         test test-all coverage lint format typecheck check lock clean clean-all
 
 help:  ## this list
@@ -29,6 +29,9 @@ repro: setup  ## run what has changed, from data to exported model
 
 prepare tokenize train evaluate export: setup  ## one stage and those before it, where they changed
 	@dvc repro $@
+
+verify: setup  ## run the last commit again in a clone elsewhere: do the same bits come out? KEEP=1 leaves the clone
+	@python -m stages.verify $(if $(KEEP),--keep)
 
 chat: setup  ## talk to the exported model in the terminal
 	@python -m stages.chat
