@@ -25,7 +25,7 @@ LOCK = {
     "train": LockedStage(
         {"data/prepared": "2.dir", "models/base": "4.dir"}, {"metrics/train.json": "5", "models/finetuned": "6.dir"}
     ),
-    "export": LockedStage({"models/finetuned": "6.dir"}, {"models/export": "7.dir"}),
+    "export": LockedStage({"metrics/train.json": "5", "models/finetuned": "6.dir"}, {"models/export": "7.dir"}),
 }
 LOCK_TEXT = """
 schema: '2.0'
@@ -84,6 +84,19 @@ def test_the_stage_where_it_began_names_its_file_and_those_after_it_name_that_st
     ]
     last = conclusion(findings(after), 5, "abc1234")
     assert last == "abc1234 does not come out the same: prepare is the first stage that differs, in data/prepared/first"
+
+
+def test_of_several_stages_that_differ_the_first_is_the_cause() -> None:
+    lock = {**LOCK, "export": LockedStage({"a": "1", "z": "1"}, {"models/export": "7"})}
+    lock["train"] = LockedStage({"z": "1"}, {"a": "1"})
+    lock["prepare"] = LockedStage({}, {"z": "1"})
+    after = {
+        name: LockedStage(dict.fromkeys(stage.deps, "x"), dict.fromkeys(stage.outs, "x"))
+        for name, stage in lock.items()
+    }
+    earlier = {name: Finding(name, "different") for name in ("prepare", "train")}
+    found = judge("export", lock, after, earlier, None, str)
+    assert str(found) == "different: it reads what prepare wrote"
 
 
 def test_a_stage_after_one_that_differs_may_still_be_the_same() -> None:

@@ -50,13 +50,14 @@ def judge(
     outs = differing(before[stage].outs, after[stage].outs)
     if not outs:
         return Finding(stage, BIT_EXACT)
-    makers = [maker_of(dep, before) for dep in differing(before[stage].deps, after[stage].deps)]
-    causes = [maker for maker in makers if maker is not None and earlier[maker].verdict == DIFFERENT]
-    if causes:
-        return Finding(stage, DIFFERENT, f"it reads what {causes[0]} wrote")
+    changed = {maker_of(dep, before) for dep in differing(before[stage].deps, after[stage].deps)}
+    causes = [name for name in before if name in changed]
+    wrong = [name for name in causes if earlier[name].verdict == DIFFERENT]
+    if wrong:
+        return Finding(stage, DIFFERENT, f"it reads what {wrong[0]} wrote")
     if figures is not None and stage not in ANYWHERE:
         beyond = [figure for figure in figures if not is_within(figure)]
-        told = ", ".join(map(_told, beyond or figures)) or f"it reads what {makers[0] if makers else 'train'} wrote"
+        told = ", ".join(map(_told, beyond or figures)) or f"it reads what {causes[0] if causes else 'train'} wrote"
         return Finding(stage, DIFFERENT if beyond else WITHIN, told, outs[0] if beyond else "")
     file = first_file(outs[0])
     others = f" and {len(outs) - 1} of its other outputs" if len(outs) > 1 else ""
