@@ -8,6 +8,8 @@ from pathlib import Path
 from stages.core.errors import LockstepError
 from stages.core.files import whole_file
 
+REMEDY = "Run `make prepare` to make it again."
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -47,17 +49,28 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
 
 def iterate_records(path: Path) -> Iterator[Record]:
     """Read records one by one. Raises LockstepError when the file is missing or a line is broken."""
-    if not path.exists():
+    if not path.is_file():
         raise LockstepError(f"{path} is missing.", "Run `make prepare` first.")
+    read = 0
     with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                fields = json.loads(line)
-                yield Question(**fields) if "question" in fields else Text(**fields)
-            except (ValueError, TypeError):
-                raise LockstepError(
-                    f"{path} line {number} is damaged.", "Run `make prepare` to make it again."
-                ) from None
+        try:
+            for line in file:
+                yield _record(line)
+                read += 1
+        except UnicodeDecodeError:  # in one of the next lines: they are decoded some at a time
+            raise LockstepError(f"{path} is damaged after line {read}.", REMEDY) from None
+        except (ValueError, TypeError, RecursionError):
+            raise LockstepError(f"{path} line {read + 1} is damaged.", REMEDY) from None
+
+
+def _record(line: str) -> Record:
+    """Raises ValueError, TypeError or RecursionError where the line is not as write_records writes it."""
+    fields = json.loads(line)
+    record = Question(**fields) if "question" in fields else Text(**fields)
+    texts = [value for name, value in fields.items() if name != "line"]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(record.line, int):
+        raise TypeError
+    return record
 
 
 def read_records(path: Path) -> list[Record]:

@@ -87,27 +87,44 @@ class QuestionRows:
         if len(head) + len(tail) <= self.max_tokens:
             self.noted.question_cut.append(place)
             return head, tail
-        # Keep the last id: a row always ends in end-of-text.
-        kept = tail[: self.max_tokens - len(head) - 1] + tail[-1:]
+        room = self.max_tokens - len(head) - 1  # a row always ends in end-of-text
+        if room < 1:
+            raise LockstepError(
+                f"prompt.template alone takes {len(head)} tokens, and tokenize.max_tokens is {self.max_tokens}: "
+                "there is no room for answers.",
+                "Shorten the template, or raise tokenize.max_tokens.",
+            )
         self.noted.answer_cut.append(place)
-        return head, kept
+        return head, tail[: self._whole_characters(self.prompt.answer_text(question.answer), room)] + tail[-1:]
+
+    def _offsets(self, text: str) -> list[tuple[int, int]]:
+        """Of each token of a text, the characters it stands for or is a part of: first, and one after the last."""
+        return self.tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
+        )["offset_mapping"]
+
+    def _whole_characters(self, text: str, tokens: int) -> int:
+        """At most `tokens` tokens, so many that the text is not cut inside a character."""
+        spans = self._offsets(text)
+        while 0 < tokens < len(spans) and spans[tokens][0] < spans[tokens - 1][1]:
+            tokens -= 1
+        return tokens
 
     def _shorter_question(self, question: str, room: int) -> list[int]:
         """The question's ids cut at its end to fit `room` tokens, but never to less than a quarter of max_tokens."""
         start, _ = self.prompt.question_span(question)
-        text = self.prompt.question_text(question)
-        whole = self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
-        )
-        inside = [end for begin, end in whole["offset_mapping"] if start <= begin and end <= start + len(question)]
+        spans = self._offsets(self.prompt.question_text(question))
+        inside = [end for begin, end in spans if start <= begin and end <= start + len(question)]
         room = max(room, self.max_tokens // 4)
-        surplus = max(0, len(self.opening) + len(whole["input_ids"]) - room)
+        surplus = max(0, len(self.opening) + len(spans) - room)
         keep = max(0, len(inside) - surplus)
         while True:
             shorter = question[: inside[keep - 1] - start] if keep else ""
             ids = self.opening + encode(self.tokenizer, [self.prompt.question_text(shorter)])[0]
-            if len(ids) <= room or not keep:
+            if ids and (len(ids) <= room or not keep):
                 return ids
+            if not keep:  # nothing is left, not even of the template: the first target needs a token before it
+                return encode(self.tokenizer, [self.prompt.question_text(question[:1])])[0]
             keep -= 1
 
 
