@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ os.environ.update(
 for name in ("HF_TOKEN", "HF_ENDPOINT", "HUGGING_FACE_HUB_TOKEN"):
     os.environ.pop(name, None)
 
+import preparing  # noqa: E402  (after the environment is set)
 from projects import TRAINED, Project, save_base  # noqa: E402  (after the environment is set)
 
 if TYPE_CHECKING:
@@ -84,6 +86,24 @@ def model(base: Path) -> "PreTrainedModel":
 def project(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with small data and settings, as the current folder; nothing has run in it."""
     return Project(tmp_path, base, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def good_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a good run of prepare leaves; to be copied, not changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = preparing.Project(tmp_path_factory.mktemp("good"), patch)
+        made.put("good.csv", preparing.csv_of(preparing.faq(12)))
+        made.run()
+        Path("data/raw/good.csv").unlink()
+        return made.folder
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, good_run: Path, monkeypatch: pytest.MonkeyPatch) -> preparing.Project:
+    """A project with what an earlier run of prepare left, as the current folder."""
+    shutil.copytree(good_run, tmp_path, dirs_exist_ok=True)
+    return preparing.Project(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
