@@ -10,8 +10,7 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
     sys.stderr.write("error: Run it as `python -m stages.export` from the project's root.\n")
     sys.exit(2)
 
-from stages.core.command import describe
-from stages.core.errors import run_command
+from stages.core.command import describe, run_stage
 
 
 def main() -> None:
@@ -77,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage(main)

@@ -10,8 +10,7 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
     sys.stderr.write("error: Run it as `python -m stages.prepare` from the project's root.\n")
     sys.exit(2)
 
-from stages.core.command import describe
-from stages.core.errors import run_command
+from stages.core.command import describe, run_stage
 
 
 def main() -> None:
@@ -27,6 +26,7 @@ def main() -> None:
     from stages.core.prepared import prepare_metrics, rejected, split_records, summary
     from stages.core.readers import Noted, read_rows
     from stages.core.records import write_records
+    from stages.core.seals import seal
     from stages.core.spool import spool_rows
     from stages.core.tracking import track
 
@@ -44,6 +44,7 @@ def main() -> None:
         spool.path.unlink()
         leaks = leakage(paths, kind, params.split.near_duplicate)
         metrics = prepare_metrics(spool, rows, kind, noted, written, leaks)
+        seal(folder)
     write_json(PREPARE_METRICS, metrics)
     track("prepare", params, metrics)
     for line in summary(metrics):
@@ -51,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage(main)

@@ -22,6 +22,7 @@ LIBRARIES = (
     "matplotlib",
     "numpy",
     "pandas",
+    "peft",
     "pyarrow",
     "rensa",
     "rouge-score",
