@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from structure import ROOT
 
 from benchmarks.torture import referee, table
 from benchmarks.torture.__main__ import main
