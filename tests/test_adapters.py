@@ -175,15 +175,15 @@ def test_stopped_and_run_again_it_ends_with_the_same_bytes(
     interrupt_after(monkeypatch, step)
     with pytest.raises(Stopped, match=f"saved at step {step} of 12"):
         after.run("train")
-    [saved] = Path(".checkpoints").glob(f"*/checkpoint-{step}/*.safetensors")
-    assert saved.name == "adapter_model.safetensors"  # not the frozen weights
-    assert not [name for name in load_file(saved) if "lora" not in name]
+    saved = {path.name: load_file(path) for path in Path(".checkpoints").glob(f"*/checkpoint-{step}/*.safetensors")}
+    assert set(saved) == {"adapter_model.safetensors", *(["best.safetensors"] if keep == "best" else [])}
+    assert not [name for weights in saved.values() for name in weights if "lora" not in name]  # none that is frozen
     after.run("train")
     assert written() == whole
 
 
 def test_best_weights_come_back_after_early_stopping(after: Project) -> None:
-    after.set("train", method="lora", epochs=30, early_stopping=1, keep="best", learning_rate=0.5, schedule="constant")
+    after.set("train", method="lora", epochs=30, early_stopping=1, keep="best", learning_rate=0.2, schedule="constant")
     after.run("train")
     epochs = {
         int(epoch): figures["validation_loss"] for epoch, figures in after.json("metrics/train.json")["epochs"].items()

@@ -21,6 +21,7 @@ EXPORTED = [
     "generation_config.json",
     "model.safetensors",
     "prompt.json",
+    "receipt.json",
     "tokenizer.json",
     "tokenizer_config.json",
 ]
@@ -163,7 +164,8 @@ def test_the_card_of_a_text_model_says_what_it_does() -> None:
 
 
 def test_a_data_path_outside_the_project_is_not_told_in_the_card(after: Project) -> None:
-    after.set("data", path=str(after.folder / "secret" / "colours.csv"))
+    secret = after.put("secret/colours.csv", Path("data/raw/colours.csv").read_text(encoding="utf-8"))
+    after.set("data", path=str(secret.absolute()))
     after.set("model", base=str(after.folder / "models" / "base"))
     after.run("export")
     content = Path("models/export/README.md").read_text(encoding="utf-8")

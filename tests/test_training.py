@@ -13,6 +13,7 @@ from stages.core import training
 from stages.core.errors import LockstepError
 from stages.core.hardware import Hardware
 from stages.core.params import load_params
+from stages.core.seals import seal
 
 
 def test_training_lowers_the_loss_and_writes_model_figures_and_curves(after: Project) -> None:
@@ -147,9 +148,10 @@ def test_the_learning_rate_warms_up_and_follows_its_schedule(after: Project, sch
 
 def test_tokenized_data_that_is_wrong_is_refused_before_training(after: Project) -> None:
     from stages.core.arrow import write_rows
-    from stages.core.rows import Row
+    from stages.core.rows import Row, RowBlock
 
-    write_rows(Path("data/tokenized/train"), [Row([1, 2, 3], 1, 1)])
+    write_rows(Path("data/tokenized/train"), [RowBlock.of([Row([1, 2, 3], 1, 1)])])
+    seal(Path("data/tokenized"))
     with pytest.raises(LockstepError, match="Row 0 of the tokenized data does not end in one supervised end-of-text"):
         after.run("train")
 
@@ -161,5 +163,5 @@ def test_too_little_disk_is_said_before_training(after: Project, monkeypatch: py
 
 
 def test_training_before_tokenizing_says_what_to_run(project: Project) -> None:
-    with pytest.raises(LockstepError, match=r"data/tokenized/train is missing\. Run `make tokenize` first"):
+    with pytest.raises(LockstepError, match=r"data/tokenized is missing\. Run `make tokenize` first"):
         project.run("train")

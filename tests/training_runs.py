@@ -21,6 +21,7 @@ FINETUNED = [
     "generation_config.json",
     "model.safetensors",
     "prompt.json",
+    "sealed.json",
     "tokenizer.json",
     "tokenizer_config.json",
 ]
@@ -59,6 +60,17 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
         whole(self, args, state, control, **rest)
 
     monkeypatch.setattr(callbacks.Progress, "on_step_end", on_step_end)
+
+
+def flip_bit(path: Path) -> None:
+    """Change one bit in the middle of a file, and nothing else that a look at the file would show."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    path.chmod(before.st_mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def validation_loss() -> float:

@@ -109,7 +109,7 @@ def merge_adapters(adapted: Any, rows: Sequence[dict[str, Any]], pad_id: int) ->
 
 def _logits(model: Any, rows: Sequence[dict[str, Any]], pad_id: int) -> torch.Tensor:
     """Logits (B, L, V) of rows in fp32, without dropout."""
-    batch = to_device(collate(rows, pad_id, packing=False), model.device)
+    batch = to_device(collate(rows, pad_id, layout="padded"), model.device)
     inputs = {name: value for name, value in batch.items() if name in MODEL_INPUTS}
     with torch.inference_mode():
         logits: torch.Tensor = model.eval()(**inputs, use_cache=False).logits

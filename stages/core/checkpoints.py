@@ -18,24 +18,15 @@ from typing import Any
 
 import psutil
 
-from stages.core.files import sync_file, sync_folder, write_json
+from stages.core.command import PARENT
+from stages.core.files import sync_file, sync_folder
 from stages.core.processes import LAUNCHED_BY
+from stages.core.seals import hash_file, is_whole, seal
 
-SEAL = "sealed.json"  # lists the size and hash of each file; written last, so a checkpoint without it is not whole
 PARENT_SECONDS = 1.0  # how often we look whether the process that started us is still there
-
 # Among several processes a second signal this soon is the first once more: a cluster sends it to each process and to
 # their launcher, which hands it on.
 ECHO_SECONDS = 5.0
-
-
-def hash_file(path: Path) -> str:
-    """BLAKE2b of a file's bytes, in hex."""
-    digest = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def hash_paths(paths: Iterable[Path]) -> str:
@@ -55,25 +46,22 @@ def fingerprint(values: Any, paths: Iterable[Path]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def seal(folder: Path) -> None:
-    """Declare a checkpoint whole, once its bytes are on disk."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
-    for path in files:
-        sync_file(path)
+def seal_checkpoint(folder: Path) -> None:
+    """Declare a checkpoint whole, once its bytes are on disk: one without a seal is not."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            sync_file(path)
     sync_folder(folder)
-    write_json(folder / SEAL, {str(path.relative_to(folder)): [path.stat().st_size, hash_file(path)] for path in files})
+    seal(folder)
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a checkpoint is sealed and every file still has the bytes that were sealed."""
+def link_file(path: Path, name: Path) -> None:
+    """Give a file another name, which keeps its bytes when the first is replaced: a hard link, else a copy."""
+    name.unlink(missing_ok=True)
     try:
-        listed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-        return all(
-            (folder / name).stat().st_size == size and hash_file(folder / name) == digest
-            for name, (size, digest) in listed.items()
-        )
-    except (OSError, ValueError, TypeError, AttributeError):
-        return False
+        os.link(path, name)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, name)
 
 
 def checkpoint_step(folder: Path) -> int:
@@ -111,7 +99,7 @@ class StopRequest:
         self.reason = ""
         self.signal = signal.SIGTERM  # what to send to others that are to stop too
         self._asked = 0.0  # when
-        self._parent = os.getppid()
+        self._parent = PARENT  # as it was at the start: it may be gone by now
         self._done = threading.Event()
         self._before: dict[int, Any] = {}
 

@@ -1,13 +1,16 @@
 """The model: loaded from a folder or the Hub, or made from nothing; fitted to its tokenizer; saved without traces."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Config, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
+from stages.core.console import warn
 from stages.core.errors import LockstepError
-from stages.core.hub import resolve_base
+from stages.core.hub import check_download, resolve_base
+from stages.core.model_files import check_config, check_weights, made_again
 from stages.core.params import Generation, Model
 from stages.core.tokenizer import SCRATCH, check_vocabulary, save_tokenizer
 
@@ -22,7 +25,9 @@ def build_model(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrain
     if settings.base == SCRATCH:
         model = _from_scratch(settings, tokenizer)
     else:
-        model = load_model(resolve_base(settings.base, settings.revision), settings.base)
+        folder = resolve_base(settings.base, settings.revision)
+        check_download(folder, settings.base)
+        model = load_model(folder, settings.base)
         grow_embeddings(model, len(tokenizer))
     check_vocabulary(tokenizer, model.config)
     if settings.dropout is not None:
@@ -35,14 +40,38 @@ def build_model(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrain
 def load_model(folder: Path | str, name: str) -> PreTrainedModel:
     """Load a causal language model as fp32 from safetensors.
 
-    name: what the user calls it, for the LockstepError raised when it can't be loaded.
+    name: what the user calls it, for the LockstepError raised when it can't be loaded or is not whole.
     """
+    check_config(Path(folder), name)
+    check_weights(Path(folder), name)
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, in words
+        )
     except Exception as error:  # broken weights fail in many ways; each is the same to the user
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise LockstepError(f"The model {name} can't be loaded: {reason}") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise LockstepError(f"The model {name} can't be loaded: {reason}.", made_again(name)) from error
+    _require_all_weights(loaded, name)
+    if broken := [key for key, weight in model.named_parameters() if not torch.isfinite(weight).all()]:
+        raise LockstepError(f"The model {name} has weights that are no numbers: {broken[0]} first.", made_again(name))
     return model.eval()
+
+
+def _require_all_weights(loaded: dict[str, Any], name: str) -> None:
+    """Raise LockstepError where config.json asks for weights that are not in the files: Transformers makes them up."""
+    remedy = f"config.json and weights are of different models. {made_again(name)}"
+    if missing := sorted(loaded["missing_keys"]):
+        more = f" and {len(missing) - 1} more weights" if len(missing) > 1 else ""
+        raise LockstepError(f"The model {name} can't be loaded: {missing[0]}{more} are missing.", remedy)
+    for key, found, wanted in sorted(loaded["mismatched_keys"]):
+        sizes = f"{' x '.join(map(str, found))}, config.json asks for {' x '.join(map(str, wanted))}"
+        raise LockstepError(f"The model {name} can't be loaded: {key} is {sizes}.", remedy)
+    if unused := sorted(loaded["unexpected_keys"]):
+        warn(f"{name}: {len(unused)} weights in its files are not used, {unused[0]} first")
 
 
 def _from_scratch(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:

@@ -98,7 +98,7 @@ def score_rows(
     # A model in shards keeps the buffers it gathers them in: training could not write to those of inference mode.
     with torch.no_grad() if processes.count > 1 else torch.inference_mode(), hardware.autocast():
         for indices, mine in processes.rounds(batches_by_length(lengths, tokens)):
-            batch = collate([rows[index] for index in indices], pad_id, packing=False)
+            batch = collate([rows[index] for index in indices], pad_id, layout="padded")
             width = batch["input_ids"].shape[1]
             owner = (batch["target_index"] // width).numpy()  # (N,) the row of each target
             batch = to_device(batch, model.device)

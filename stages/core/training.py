@@ -7,22 +7,33 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from torch.nn import functional
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
 from stages.core.batches import collate
 from stages.core.callbacks import Curve, Progress, Saver
-from stages.core.checkpoints import StopRequest, keep_latest, latest_whole, seal
+from stages.core.checkpoints import (
+    StopRequest,
+    checkpoint_step,
+    keep_latest,
+    latest_whole,
+    link_file,
+    seal_checkpoint,
+)
+from stages.core.console import say
 from stages.core.curves import Curves
 from stages.core.errors import LockstepError
-from stages.core.files import read_json, write_json
+from stages.core.files import read_json, write_json, writing
 from stages.core.hardware import Hardware
 from stages.core.params import Train
+from stages.core.paths import CHECKPOINTS
 from stages.core.processes import PATIENCE, Processes
-from stages.core.scoring import score_rows, target_logits
+from stages.core.scoring import score_rows
+from stages.core.seals import is_whole
 from stages.core.shared_batches import SharedBatches, SharedLoader
+from stages.core.training_layers import quicken
+from stages.core.training_step import TrainingStep, choose_step
 from stages.core.weights import gather_weights, load_weights, put_weights
 
 CHECKPOINTS_KEPT = 2  # the one before stays until the next is whole
@@ -33,10 +44,20 @@ BEST = "best.safetensors"  # weights of the epoch with the lowest validation los
 class SumLossTrainer(Trainer):
     """Trainer whose loss is the sum over the target tokens of a step, divided once by their number."""
 
-    def __init__(self, *, hardware: Hardware, pad_id: int, curves: Curves, processes: Processes, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        step: TrainingStep,
+        hardware: Hardware,
+        pad_id: int,
+        curves: Curves,
+        processes: Processes,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.processes = processes
         self.model_accepts_loss_kwargs = True  # have Trainer count a step's targets and not divide again
+        self.step = step
         self.hardware = hardware
         self.pad_id = pad_id
         self.nll: Any = torch.zeros((), dtype=torch.float64 if hardware.device != "mps" else torch.float32)
@@ -47,11 +68,10 @@ class SumLossTrainer(Trainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None, **_: Any) -> Any:
         """Mean -ln p per target token of the whole optimizer step, scalar tensor."""
-        logits = target_logits(model, inputs)
-        nll = functional.cross_entropy(logits.float(), inputs["targets"], reduction="sum")
+        nll = self.step.loss(model, inputs)
         with torch.no_grad():
             # Kept on the device, so that no step waits for the CPU.
-            self.nll = self.nll.to(nll.device) + nll
+            self.nll = self.nll.to(nll.device) + nll.detach()
             self.seen_targets += inputs["targets"].numel()
         self.tokens += inputs["tokens"]
         # Processes average their gradients; num_items_in_batch counts the targets of all of them.
@@ -95,7 +115,8 @@ class SumLossTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        with writing(CHECKPOINTS):
+            super()._save_checkpoint(model, trial)
         run = Path(self.args.output_dir)
         checkpoint = run / f"checkpoint-{self.state.global_step}"
         counters = {"nll": float(self.nll), "targets": self.seen_targets, "tokens": self.tokens}
@@ -103,17 +124,25 @@ class SumLossTrainer(Trainer):
         if self.processes.first:
             write_json(checkpoint / COUNTERS, of_all)
             self.curves.write(checkpoint)
-            seal(checkpoint)
+            if (run / BEST).exists():
+                link_file(run / BEST, checkpoint / BEST)
+            seal_checkpoint(checkpoint)
             keep_latest(run, CHECKPOINTS_KEPT)
         self.processes.wait()
 
     def resume(self, checkpoint: Path) -> None:
-        """Take up the counters and curves of a checkpoint; Trainer itself takes up the rest."""
+        """Take up the counters, curves and best weights of a checkpoint; Trainer itself takes up the rest."""
         counters = read_json(checkpoint / COUNTERS, "make train")[self.processes.number]
         self.nll.fill_(counters["nll"])
         self.seen_targets = counters["targets"]
         self.tokens = counters["tokens"]
         self.curves.read(checkpoint)
+        # Those of the run are of a later epoch when it was killed between the evaluation and the save that follows.
+        if self.processes.first:
+            best = Path(self.args.output_dir) / BEST
+            best.unlink(missing_ok=True)
+            if (checkpoint / BEST).exists():
+                link_file(checkpoint / BEST, best)
 
     def get_train_dataloader(self) -> DataLoader:
         """Batches of rows; among several processes, this one's share of them."""
@@ -186,7 +215,10 @@ def make_trainer(
     train, validation = splits["train"], splits["validation"]
     curves = Curves(settings.early_stopping if len(validation) else 0)
     scored = {"train": train.select(range(min(len(train), max(len(validation), 100)))), "validation": validation}
+    step = choose_step(model, train[0], hardware, settings.packing)
+    quicken(model)
     trainer = SumLossTrainer(
+        step=step,
         hardware=hardware,
         pad_id=pad_id,
         curves=curves,
@@ -195,7 +227,7 @@ def make_trainer(
         args=training_arguments(settings, hardware, seed, folder),
         train_dataset=train,
         eval_dataset=scored,
-        data_collator=lambda rows: collate(rows, pad_id, settings.packing),
+        data_collator=lambda rows: collate(rows, pad_id, step.layout),
     )
     trainer.add_callback(Curve(curves, trainer, folder / BEST if len(validation) and settings.keep == "best" else None))
     trainer.add_callback(Progress(trainer))
@@ -215,6 +247,7 @@ def run(trainer: SumLossTrainer) -> None:
     checkpoint = trainer.processes.told(latest_whole(folder) if trainer.processes.first else None)
     if checkpoint is not None:
         trainer.resume(checkpoint)
+        say("train", f"goes on from the checkpoint of step {checkpoint_step(checkpoint)}")
     if checkpoint is None or not trainer.curves.patience_is_over:
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -232,7 +265,8 @@ def run(trainer: SumLossTrainer) -> None:
 def finished_model(trainer: SumLossTrainer, build: Callable[[], Any]) -> Any | None:
     """What run trained, with the best weights put back where they are kept; None in all processes but the first.
 
-    build: makes the model anew, to take up weights that lie in shards.
+    build: makes the model anew, to take up weights that lie in shards. Raises LockstepError when the disk gives back
+    other best weights than were written.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     gathered = gather_weights(model) if trainer.is_fsdp_enabled else {}
@@ -241,7 +275,10 @@ def finished_model(trainer: SumLossTrainer, build: Callable[[], Any]) -> Any | N
     if gathered:
         model = build()
         put_weights(model, gathered)
-    best = Path(trainer.args.output_dir) / BEST
-    if best.exists():
-        put_weights(model, load_weights(best))
+    folder = Path(trainer.args.output_dir)
+    if (folder / BEST).exists():
+        last = folder / f"checkpoint-{trainer.state.global_step}"
+        if not is_whole(last):
+            raise LockstepError(f"{last} is damaged.", "Run again: training goes on from what is whole.")
+        put_weights(model, load_weights(last / BEST))
     return model
