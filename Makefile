@@ -9,8 +9,8 @@ READY := $(VENV)/.ready
 OUTS := data/prepared data/tokenized models/finetuned models/export
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro prepare tokenize train evaluate export restore recheck chat serve preset metrics plots report gate \
-        compare dag mlflow verify torture test test-all coverage lint format typecheck check lock bench profile clean clean-all
+.PHONY: help setup repro prepare tokenize train evaluate export verify restore recheck chat serve preset metrics plots report \
+        gate compare dag mlflow torture test test-all coverage lint format typecheck check lock bench profile clean clean-all
 
 help:  ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-10s  %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ restore: recheck  ## data, model and figures of the last commit again; params.ya
 recheck: setup  ## have DVC read every byte again: `make recheck repro` finds what changed on the disk, and heals it
 	@for folder in "$$(dvc cache dir)/files" $(OUTS); do \
 	  if [ -d "$$folder" ]; then find "$$folder" -type f -exec chmod u+w {} + -exec touch {} +; fi; done
+
+verify: setup  ## run the last commit again in a clone elsewhere: do the same bits come out? KEEP=1 leaves the clone
+	@python -m stages.verify $(if $(KEEP),--keep)
 
 chat: setup  ## talk to the exported model in the terminal
 	@python -m stages.chat

@@ -11,7 +11,7 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
 
 import argparse
 
-from stages.core.errors import run_command
+from stages.core.errors import LockstepError, run_command
 
 
 def main() -> None:
@@ -19,13 +19,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.report", description=__doc__)
     parser.add_argument("--quiet", action="store_true", help="say nothing when it is written")
     quiet = parser.parse_args().quiet
+    from jinja2 import UndefinedError
+
     from stages.core.console import say
     from stages.core.files import write_text
     from stages.core.paths import REPORT
     from stages.core.report import report_html
     from stages.core.report_facts import read_facts
 
-    write_text(REPORT, report_html(read_facts()))
+    try:
+        page = report_html(read_facts())
+    except (KeyError, UndefinedError) as error:
+        raise LockstepError(f"The files in metrics/ are damaged: no {error}.", "Run `make repro` again.") from None
+    write_text(REPORT, page)
     if not quiet:
         say("report", f"{REPORT}: open it in a browser")
 

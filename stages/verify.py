@@ -95,7 +95,7 @@ def compare_rerun(project: "Path", lock: "Lock", guard: "Guard") -> "list[Findin
             changed = machine_changes(provenance, here)
             elsewhere = bool(changed)
             if changed:
-                say("verify", f"this is another machine: {', '.join(map(told_change, changed))}")
+                say("verify", f"other hardware or versions: {', '.join(map(told_change, changed))}")
             if base := changed_base(provenance, here):
                 say("verify", f"the base is another one: {base}. model.revision pins a base of the Hub")
         figures = None

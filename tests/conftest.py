@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ os.environ.update(
 for name in ("HF_TOKEN", "HF_ENDPOINT", "HUGGING_FACE_HUB_TOKEN"):
     os.environ.pop(name, None)
 
+import preparing  # noqa: E402  (after the environment is set)
 from projects import TRAINED, Project, save_base  # noqa: E402  (after the environment is set)
 
 if TYPE_CHECKING:
@@ -87,6 +89,24 @@ def project(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Proj
 
 
 @pytest.fixture(scope="session")
+def good_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a good run of prepare leaves; to be copied, not changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = preparing.Project(tmp_path_factory.mktemp("good"), patch)
+        made.put("good.csv", preparing.csv_of(preparing.faq(12)))
+        made.run()
+        Path("data/raw/good.csv").unlink()
+        return made.folder
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, good_run: Path, monkeypatch: pytest.MonkeyPatch) -> preparing.Project:
+    """A project with what an earlier run of prepare left, as the current folder."""
+    shutil.copytree(good_run, tmp_path, dirs_exist_ok=True)
+    return preparing.Project(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[Path]:
     """A project in which all stages up to export have run once; to be copied, not changed."""
     with pytest.MonkeyPatch.context() as patch:
@@ -99,3 +119,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[P
 def after(tmp_path: Path, base: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of `finished` as the current folder."""
     return Project(tmp_path / "copy", base, monkeypatch, like=finished)
+
+
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
+    """A git repository in which `dvc repro` has run and was committed; to be copied, not changed."""
+    from repositories import commit, dvc, git, make_repository
+
+    with pytest.MonkeyPatch.context() as patch:
+        made = make_repository(tmp_path_factory.mktemp("committed") / "project", base, patch)
+        git("config", "user.name", "tester")
+        git("config", "user.email", "tester@example.org")
+        made.set("train", epochs=40, checkpoint_minutes=0.001)
+        dvc("repro", "--quiet")
+        commit()
+        return made.folder
+
+
+@pytest.fixture
+def repository(tmp_path: Path, base: Path, committed: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of `committed` as the current folder."""
+    return Project(tmp_path / "project", base, monkeypatch, like=committed)

@@ -22,7 +22,7 @@ class Project:
         self.params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         self.params["tracking"]["enabled"] = False
         self.set("data", path="data/raw/data.csv", corrections=False)
-        (folder / "data/raw").mkdir(parents=True)
+        (folder / "data/raw").mkdir(parents=True, exist_ok=True)
         monkeypatch.chdir(folder)
         monkeypatch.setattr(sys, "argv", ["prepare"])
 
@@ -37,9 +37,13 @@ class Project:
         self.set("data", path=str(path))
         return path
 
+    def save(self) -> None:
+        """Write params.yaml."""
+        Path("params.yaml").write_text(yaml.safe_dump(self.params), encoding="utf-8")
+
     def run(self) -> dict[str, Any]:
         """Run the stage; returns its metrics."""
-        Path("params.yaml").write_text(yaml.safe_dump(self.params), encoding="utf-8")
+        self.save()
         prepare.main()
         return json.loads(Path("metrics/prepare.json").read_text(encoding="utf-8"))
 

@@ -139,5 +139,5 @@ def test_a_damaged_model_ends_the_chat_at_the_first_question(project: Path) -> N
     broken = project / "broken"
     broken.mkdir()
     (broken / "config.json").write_text("{}")
-    with pytest.raises(LockstepError, match=r"The model broken can't be loaded"):
+    with pytest.raises(LockstepError, match=r"broken: config\.json names no model_type"):
         typed_into("What is it?\rexit\r", model="broken")

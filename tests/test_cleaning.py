@@ -102,3 +102,18 @@ def test_trifles_fold_away(one: str, other: str) -> None:
 )
 def test_what_changes_the_meaning_does_not_fold_away(one: str, other: str) -> None:
     assert fold(one) != fold(other)
+
+
+LONG = {
+    "blanks at a line's beginning": "a\n" + " " * 300_000 + "b",
+    "blanks that do not break": "a\n" + "\u00a0" * 300_000 + "b",
+    "joiners": "\u00e9" + "\u200c" * 300_000 + "\u00e9",
+    "a tag that never ends": "<p " + "= " * 150_000,
+    "blocks in blocks": "<div>" * 20_000 + "x",
+}
+
+
+@pytest.mark.timeout(30)  # a moment each; with work that grows as the square of the length, an hour
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG.keys())
+def test_no_text_takes_for_ever(text: str) -> None:
+    assert fold(clean_text(text, html=True)) or holds_html(text)

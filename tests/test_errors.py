@@ -33,6 +33,21 @@ def test_an_error_reads_as_what_is_wrong_and_what_to_do() -> None:
         (LockstepError("File x is empty.", "Fill it."), 2, "error: File x is empty. Fill it.\n"),
         (Stopped("stopped by SIGTERM; saved"), 130, "stopped: stopped by SIGTERM; saved\n"),
         (KeyboardInterrupt(), 130, "stopped\n"),
+        (
+            LockstepError("File a\nb\x1b[31m\ud800\u2028 is empty."),
+            2,
+            "error: File a\\nb\\x1b[31m\\ud800\\u2028 is empty.\n",
+        ),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ..."),
+            2,
+            "error: The memory is full: 2.00 GiB more are needed. Close other programs, lower train.batch_size, or take a smaller model.\n",
+        ),
+        (
+            MemoryError(),
+            2,
+            "error: The memory is full. Close other programs, lower train.batch_size, or take a smaller model.\n",
+        ),
     ],
 )
 def test_each_end_has_its_exit_code_and_one_line(

@@ -154,7 +154,10 @@ def test_json_lines_are_one_value_a_line(tmp_path: Path) -> None:
     assert (tmp_path / "x.jsonl").read_text(encoding="utf-8") == '{"a": "line\\nbreak"}\n{"a": "ü"}\n'
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "is missing. Run `make x` first"), ("{", "is not valid JSON: ")])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "is missing. Run `make x` first"), ("{", "x.json line 1 is not valid JSON. Run `make x`")],
+)
 def test_json_that_is_missing_or_broken_says_what_makes_it(tmp_path: Path, content: str | None, said: str) -> None:
     if content is not None:
         (tmp_path / "x.json").write_text(content)

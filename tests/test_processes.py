@@ -11,7 +11,6 @@ import pytest
 import torch
 import yaml
 from projects import ROOT, Project
-from torch.nn import functional
 
 from stages.core import processes
 from stages.core.batches import collate
@@ -21,8 +20,9 @@ from stages.core.launch import launched, processes_to_launch, read_config
 from stages.core.params import Device, Train, load_params
 from stages.core.processes import ALONE, Processes, connect, started
 from stages.core.relayed import Relayed
-from stages.core.scoring import score_rows, target_logits
+from stages.core.scoring import score_rows
 from stages.core.shared_batches import SharedBatches, SharedLoader, collated
+from stages.core.training_step import TrainingStep
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 TABLE = "  rank      : {} (local_rank: 0)\n  exitcode  : {} (pid: 7)\n"
@@ -68,10 +68,11 @@ def test_epochs_are_shuffled_as_accelerate_shuffles_them_for_one_process() -> No
         assert list(ours) == list(theirs)
 
 
-def test_a_share_without_rows_adds_nothing_and_still_has_gradients(model: Any) -> None:
-    batch = collated([], lambda rows: collate(rows, 0, packing=True))
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_share_without_rows_adds_nothing_and_still_has_gradients(model: Any, fused: bool) -> None:
+    batch = collated([], lambda rows: collate(rows, 0, "line"))
     assert (batch["tokens"], batch["targets"].numel()) == (0, 0)
-    loss = functional.cross_entropy(target_logits(model, batch), batch["targets"], reduction="sum")
+    loss = TrainingStep("line", fused).loss(model, batch)
     loss.backward()
     assert loss.item() == 0
     assert all(weight.grad is not None and not weight.grad.any() for weight in model.parameters())

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,17 +11,18 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from projects import ROOT, Project
 from test_pipeline import dvc
-from training_runs import losses, written
+from training_runs import losses, weights, written
 
 pytestmark = pytest.mark.slow
 PATIENCE = 120.0  # seconds
 
 
-def start(project: Project) -> subprocess.Popen[str]:
+def start(project: Project, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "stages.train"],
+        [sys.executable, *(words or ("-m", "stages.train"))],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -123,18 +125,65 @@ def test_a_user_s_mistake_is_one_line_from_two_processes_too(after: Project) -> 
     assert done.stderr == "error: The training loss is not a number any more. Lower train.learning_rate.\n"
 
 
-def test_torchrun_starts_the_stage_and_dvc_takes_what_it_made(project: Project) -> None:
+def free_port() -> str:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])
+
+
+@pytest.mark.enable_socket
+@pytest.mark.timeout(600)
+def test_torchrun_starts_two_machines_and_dvc_takes_what_they_made(project: Project) -> None:
     project.set("train", batch_size=4, processes=2, epochs=1)
     shutil.copytree(ROOT / "stages", "stages", ignore=shutil.ignore_patterns("__pycache__"))
     dvc("init", "--no-scm")
     dvc("repro", "tokenize")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*torchrun, "-m", "stages.train"], capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    machine = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1"]
+    machine.append(f"--master-port={free_port()}")
+    machines = [start(project, *machine, f"--node-rank={number}", "-m", "stages.train") for number in range(2)]
+    ends = [end_of(one) for one in machines]
+    assert [code for code, _ in ends] == [0, 0], ends
     by_hand = written()
     dvc("commit", "--force", "train")
     assert "Stage 'train' didn't change, skipping" in dvc("repro", "train")
     dvc("repro", "--force", "--single-item", "--no-run-cache", "train")
     assert written() == by_hand
+
+
+FSDP = """
+compute_environment: LOCAL_MACHINE
+distributed_type: FSDP
+machine_rank: 0
+main_process_port: 0
+mixed_precision: 'no'
+num_machines: 1
+num_processes: 2
+fsdp_config:
+  fsdp_version: 2
+  fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP
+  fsdp_state_dict_type: SHARDED_STATE_DICT
+  fsdp_reshard_after_forward: true
+"""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_model_in_shards_learns_the_same_and_goes_on_from_its_checkpoint(after: Project, method: str) -> None:
+    after.set("model", dropout=0)
+    after.set("train", method=method, batch_size=4, epochs=1, processes=2, checkpoint_minutes=1e-4, keep="best")
+    assert after.command("train").returncode == 0
+    copies = weights()
+    config = after.put("fsdp.yaml", FSDP)
+    words = ["-m", "accelerate.commands.launch", "--config_file", str(config), str(ROOT / "tests/fsdp_on_cpu.py")]
+    sharded = start(after, *words)
+    code, said = end_of(sharded)
+    assert code == 0, said
+    whole = written()
+    assert all(torch.allclose(weight, copies[name], atol=1e-4) for name, weight in weights().items())
+    killed = start(after, *words)
+    wait_for_checkpoint(killed, 3)
+    for process in trainers(killed):
+        process.kill()
+    killed.communicate()
+    assert end_of(start(after, *words))[0] == 0
+    assert written() == whole

@@ -86,7 +86,7 @@ def test_unknown_encoding_is_refused(tmp_path: Path, name: str, problem: str) ->
         (b"%PDF-1.7", "a PDF"),
         (b"\x1f\x8b\x08", "a gzip archive"),
         (b"PAR1", "a Parquet file"),
-        (b"text with \x00 in it", "holds NUL bytes"),
+        (b"text with \x00 in it", r"t\.csv line 1 holds a NUL byte, so it is no text"),
     ],
 )
 def test_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes, problem: str) -> None:

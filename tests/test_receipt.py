@@ -1,6 +1,8 @@
 """The receipt of an export: true, free of places and times, and held against the weights before anybody talks to them."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,31 @@ def test_a_setting_changes_the_hash_of_its_section_and_what_changes_no_bits_has_
     assert [name for name, digest in receipt()["params"].items() if before[name] != digest] == changed
 
 
+def in_docs(start: str) -> str:
+    """The one command in docs/reliability.md that begins so."""
+    [line] = [line for line in (ROOT / "docs" / "reliability.md").read_text().splitlines() if line.startswith(start)]
+    return line
+
+
+def shell(command: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_documented_command_checks_every_hash_without_dvc(after: Project) -> None:
+    Path("stages").symlink_to(ROOT / "stages")
+    checked = in_docs('python -c "import json; r')
+    assert (shell(checked).returncode, shell(checked).stdout) == (0, "")
+    flip(Path("data/prepared/train.jsonl"))
+    done = shell(checked)
+    assert (done.returncode, done.stdout) == (1, "data/prepared/train.jsonl: FAILED\n")
+
+
+def test_the_documented_command_gives_the_hash_of_a_section(after: Project) -> None:
+    assert shell(in_docs('python -c "from stages')).stdout == receipt()["params"]["train"] + "\n"
+
+
 def test_it_names_no_folder_outside_the_project(after: Project) -> None:
     after.set("data", path=str(after.folder / "data" / "raw" / "colours.csv"))
     after.set("model", base=str(after.folder / "models" / "base"))
@@ -124,6 +151,13 @@ def test_weights_with_one_wrong_bit_are_refused_in_one_line(after: Project) -> N
         "Take it back with `dvc checkout --force models/export`, or make it anew with `make export`; "
         "if you changed it on purpose, delete receipt.json.\n"
     )
+
+
+def test_a_pipe_is_told_of_the_weights_and_not_of_its_first_line(after: Project) -> None:
+    flip(WEIGHTS)
+    done = shell("echo Hello | python -m stages.chat")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: models/export/model.safetensors is not the file of receipt.json beside it: ")
 
 
 def test_the_server_refuses_them_too(after: Project) -> None:
@@ -171,5 +205,5 @@ def test_a_model_without_a_receipt_of_ours_may_be_talked_to(after: Project, cont
 
 def test_a_receipt_that_is_no_json_is_one_clear_line(after: Project) -> None:
     (EXPORT / "receipt.json").write_text("{")
-    with pytest.raises(LockstepError, match=r"models/export/receipt\.json is not valid JSON"):
+    with pytest.raises(LockstepError, match=r"models/export/receipt\.json line 1 is not valid JSON"):
         chat.check_model("models/export")

@@ -1,15 +1,19 @@
 """A run that was stopped, or died, goes on and ends with the same bytes."""
 
+import os
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytest
+import torch
 from projects import Project
 from training_runs import flip_bit, interrupt_after, trained, written
 
 from stages.core import callbacks, training
 from stages.core.errors import LockstepError, Stopped
+from stages.core.seals import seal
 
 
 @pytest.mark.parametrize(("step", "packing"), [(1, True), (4, False), (6, True), (7, True), (12, True)])
@@ -78,6 +82,26 @@ def test_a_damaged_checkpoint_is_passed_over(after: Project, monkeypatch: pytest
     flip_bit(next(Path(".checkpoints").glob("*/checkpoint-8/optimizer.pt")))
     after.run("train")
     assert written() == whole
+
+
+class Planted:
+    """What pickle would make of this: a call of os.mkdir."""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("planted",)
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_nothing_in_a_checkpoint_is_run(after: Project, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    interrupt_after(monkeypatch, 8)
+    with pytest.raises(Stopped):
+        after.run("train")
+    [last] = Path(".checkpoints").glob("*/checkpoint-8")
+    torch.save(Planted(), last / name)
+    seal(last)
+    with pytest.raises(UnpicklingError, match="Weights only load failed"):
+        after.run("train")
+    assert not Path("planted").exists()
 
 
 def best_is_the_first_epoch(project: Project) -> dict[str, dict[str, str]]:

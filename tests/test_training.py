@@ -118,6 +118,15 @@ def test_a_loss_that_is_no_number_is_one_clear_line(after: Project) -> None:
     assert sorted(hashes("models/finetuned")) == FINETUNED
 
 
+def test_a_full_gpu_says_what_takes_less(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(training.SumLossTrainer, "compute_loss", full)
+    with pytest.raises(LockstepError, match=r"The memory of the GPU is full\. Halve train\.batch_size .* lora"):
+        after.run("train")
+
+
 def test_every_setting_reaches_the_trainer(project: Project, tmp_path: Path) -> None:
     project.set("train", accumulation=3, weight_decay=0.15, max_grad_norm=0.7, warmup=0.2, schedule="cosine")
     made = training.training_arguments(load_params().train, Hardware("cpu", "bf16", 1), 7, tmp_path)

@@ -25,7 +25,7 @@ LOCK = {
     "train": LockedStage(
         {"data/prepared": "2.dir", "models/base": "4.dir"}, {"metrics/train.json": "5", "models/finetuned": "6.dir"}
     ),
-    "export": LockedStage({"models/finetuned": "6.dir"}, {"models/export": "7.dir"}),
+    "export": LockedStage({"metrics/train.json": "5", "models/finetuned": "6.dir"}, {"models/export": "7.dir"}),
 }
 LOCK_TEXT = """
 schema: '2.0'
@@ -42,7 +42,7 @@ stages:
       hash: md5
       md5: 2.dir
 """
-LOSS = Change("tuned.loss", 4.0, 4.1)
+LOSS = Change("tuned.loss", 4.0, 4.05)
 FAR = Change("tuned.loss", 4.0, 4.3)
 
 
@@ -86,6 +86,19 @@ def test_the_stage_where_it_began_names_its_file_and_those_after_it_name_that_st
     assert last == "abc1234 does not come out the same: prepare is the first stage that differs, in data/prepared/first"
 
 
+def test_of_several_stages_that_differ_the_first_is_the_cause() -> None:
+    lock = {**LOCK, "export": LockedStage({"a": "1", "z": "1"}, {"models/export": "7"})}
+    lock["train"] = LockedStage({"z": "1"}, {"a": "1"})
+    lock["prepare"] = LockedStage({}, {"z": "1"})
+    after = {
+        name: LockedStage(dict.fromkeys(stage.deps, "x"), dict.fromkeys(stage.outs, "x"))
+        for name, stage in lock.items()
+    }
+    earlier = {name: Finding(name, "different") for name in ("prepare", "train")}
+    found = judge("export", lock, after, earlier, None, str)
+    assert str(found) == "different: it reads what prepare wrote"
+
+
 def test_a_stage_after_one_that_differs_may_still_be_the_same() -> None:
     assert said(rerun(metrics_prepare="x")) == ["different: metrics/prepare.json/first", "bit-exact", "bit-exact"]
 
@@ -108,16 +121,16 @@ def test_another_machine_excuses_losses_that_are_near() -> None:
     after = rerun(models_finetuned="y.dir", models_export="z.dir")
     found = findings(after, {"train": [LOSS]})
     assert [str(finding) for finding in found[1:]] == [
-        "within tolerance: tuned.loss 4.0 -> 4.1 (+2.50%, 5% is allowed)",
+        "within tolerance: tuned.loss 4.0 -> 4.05 (+1.25%, 2% is allowed)",
         "within tolerance: it reads what train wrote",
     ]
-    assert conclusion(found, 5, "abc1234") == "abc1234 comes out within 5% on this other machine"
+    assert conclusion(found, 5, "abc1234") == "abc1234 comes out within 2%, on other hardware or versions"
 
 
 def test_another_machine_does_not_excuse_losses_that_are_far() -> None:
     after = rerun(models_finetuned="y.dir", models_export="z.dir")
     found = findings(after, {"train": [LOSS, FAR]})
-    assert str(found[1]) == "different: tuned.loss 4.0 -> 4.3 (+7.50%, 5% is allowed)"
+    assert str(found[1]) == "different: tuned.loss 4.0 -> 4.3 (+7.50%, 2% is allowed)"
     assert str(found[2]) == "different: it reads what train wrote"
     assert conclusion(found, 5, "abc1234").endswith("train is the first stage that differs, in models/finetuned")
 
@@ -133,7 +146,7 @@ def test_a_figure_that_only_one_run_has_is_not_within() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "within"), [(0.0, 0.0, True), (0.0, 0.1, False), (2.0, 1.91, True), (2.0, 1.89, False)]
+    ("before", "after", "within"), [(0.0, 0.0, True), (0.0, 0.1, False), (2.0, 1.97, True), (2.0, 1.95, False)]
 )
 def test_tolerance_is_a_share_of_the_committed_figure(before: float, after: float, within: bool) -> None:
     found = findings(rerun(models_finetuned="y.dir"), {"train": [Change("train_loss", before, after)]})

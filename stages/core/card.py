@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, UndefinedError
+
+from stages.core.errors import LockstepError
+from stages.core.paths import EVALUATE_METRICS, TRAIN_METRICS
 
 CARD = """\
 ---
@@ -71,13 +74,19 @@ def model_card(**facts: Any) -> str:
     """Markdown of the card.
 
     facts: title, base, data (path), prompt (Prompt), and the metrics of evaluate and train. Nothing in them is a
-    secret, a time or a host. Of a path that leaves the project only the last name is told.
+    secret, a time or a host. Of a path that leaves the project only the last name is told. Raises LockstepError where
+    a figure is missing.
     """
     facts |= {name: _shown(facts[name]) for name in ("base", "data")}
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)
     environment.filters["code"] = lambda text: "`" + str(text).replace("`", "'") + "`"
     kind = "questions and answers" if facts["prompt"].kind == "qa" else "plain texts"
-    return environment.from_string(CARD).render(labels=LABELS, kind=kind, **facts)
+    try:
+        return environment.from_string(CARD).render(labels=LABELS, kind=kind, **facts)
+    except UndefinedError as error:
+        raise LockstepError(
+            f"{EVALUATE_METRICS} or {TRAIN_METRICS} is damaged: {error}.", "Run `make evaluate` to make them again."
+        ) from None
 
 
 def _shown(path: str) -> str:

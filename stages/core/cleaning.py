@@ -3,6 +3,7 @@
 import re
 import unicodedata
 import warnings
+from typing import Any
 
 MISSING = frozenset({"NULL", "#N/A", "<NA>", "\\N", "nan"})  # what databases and pandas write for a missing value
 
@@ -10,19 +11,20 @@ INVISIBLE = re.compile(
     "[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 JOINERS = "\u200c\u200d"  # they mean something inside Persian, Indic and emoji sequences, not beside Latin letters
-STRAY_JOINER = re.compile(f"(?<![^\x00-\x7f])[{JOINERS}]+|[{JOINERS}]+(?![^\x00-\x7f])")
+JOINER_RUN = re.compile(f"[{JOINERS}]+")
 BLANKS = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 UNTIDY = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]|  | \n|\n\n\n")
 BLANK_RUN = re.compile(r"(?<=[^ \t\n])(?: [ \t]+|\t[ \t]*)")  # indentation, of code and lists, stays
-LINE_TAIL = re.compile(r"[ \t]+\n")
+LINE_TAIL = re.compile(r"(?<![ \t])[ \t]+\n")  # begun at a run's first blank only: else a long run takes for ever
 EMPTY_LINES = re.compile(r"\n{3,}")
 
-INSIDE = r"(?:\s[^<>]*=[^<>]*)?\s*/?>"  # attributes have values, so that `a<b and c>d` holds no tag
+INSIDE = r"(?:\s[^<>=]*=[^<>]*|\s*/?)>"  # attributes have values, so that `a<b and c>d` holds no tag
 TAG = re.compile(rf"</?(?:p|br|div|span|a|b|i|ul|ol|li|strong|em|h[1-6]|table|tr|td){INSIDE}", re.IGNORECASE)
 MARKUP = re.compile(rf"</?[a-zA-Z][\w-]*{INSIDE}|<!--|&#?\w{{2,8}};")
-BLOCKS = ["p", "div", "li", "ul", "ol", "tr", "table", "blockquote", "pre", "h1", "h2", "h3", "h4", "h5", "h6"]
+UNSEEN = {"script", "style", "head", "template"}
+BLOCKS = {"br", "p", "div", "li", "ul", "ol", "tr", "table", "blockquote", "pre", "h1", "h2", "h3", "h4", "h5", "h6"}
 
 
 def clean_text(text: str, html: bool = False) -> str:
@@ -36,7 +38,7 @@ def clean_text(text: str, html: bool = False) -> str:
     if not text.isascii():
         text = CONTROLS.sub("", LINE_ENDS.sub("\n", INVISIBLE.sub("", BLANKS.sub(" ", text))))
         if any(joiner in text for joiner in JOINERS):
-            text = STRAY_JOINER.sub("", text)
+            text = JOINER_RUN.sub(_kept_joiners, text)
         text = unicodedata.normalize("NFC", text)  # last: what was removed may have kept a letter from its accent
     if UNTIDY.search(text):
         text = CONTROLS.sub("", LINE_ENDS.sub("\n", text))
@@ -44,20 +46,29 @@ def clean_text(text: str, html: bool = False) -> str:
     return text.strip()
 
 
+def _kept_joiners(run: re.Match[str]) -> str:
+    """Joiners, where both the letter before and the letter after them may be joined."""
+    beside = run.string[max(0, run.start() - 1) : run.start()], run.string[run.end() : run.end() + 1]
+    return run.group() if all(letter and not letter.isascii() for letter in beside) else ""
+
+
 def html_to_text(text: str) -> str:
     """What a browser would show: no tags, scripts or styles, entities resolved, a line for each block."""
-    from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning
+    from bs4 import BeautifulSoup, CData, MarkupResemblesLocatorWarning, NavigableString, Tag
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)
         soup = BeautifulSoup(text, "html.parser")
-    for unseen in soup(["script", "style", "head", "template"]):
-        unseen.decompose()
-    for line_break in soup("br"):
-        line_break.replace_with("\n")
-    for block in soup(BLOCKS):
-        block.append("\n")
-    return soup.get_text()
+    shown: list[str] = []
+    waiting: list[Any] = [soup]
+    while waiting:  # no recursion: tags may be nested deeper than Python's stack
+        part = waiting.pop()
+        if not isinstance(part, Tag):
+            shown += [part] if type(part) in (str, NavigableString, CData) else []
+        elif part.name not in UNSEEN:
+            waiting += ["\n"] if part.name in BLOCKS else []
+            waiting += reversed(part.contents)
+    return "".join(shown)
 
 
 def holds_html(text: str) -> bool:

@@ -6,7 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from stages.core.errors import LockstepError
+import yaml
+
+from stages.core.errors import LockstepError, shortened
 
 AUTO = "auto"
 QUESTIONS = ("question", "prompt", "instruction", "query", "input")
@@ -14,6 +16,7 @@ ANSWERS = ("answer", "response", "output", "completion", "reply")
 CHATS = ("messages", "conversations", "conversation")
 ROLES = {"user": "question", "human": "question", "assistant": "answer", "gpt": "answer", "bot": "answer"}
 HEADED = (".csv", ".tsv", ".txt")  # files whose first line may name columns
+LONGEST_NAME = 60  # characters; what is longer is no name of a column but a cell
 SHOWN_COLUMNS = 20  # names listed in an error
 
 
@@ -40,6 +43,11 @@ class PairColumns:
         if None in picked:
             raise self._unknown(*picked)
         self.question, self.answer = str(picked[0]), str(picked[1])
+        if self.question == self.answer:
+            raise LockstepError(
+                f"{path}: data.question and data.answer both name the column {self.question}.",
+                f"Its columns are {self._listed()}.",
+            )
         self.context: str | None = None
         if context == AUTO:
             self.context = names.get("input") if self.question.strip().lower() == "instruction" else None
@@ -57,19 +65,20 @@ class PairColumns:
         return question, self._text(line, self.answer, cells.get(self.answer))
 
     def _text(self, line: int, column: str, value: Any) -> str:
+        while isinstance(value, list) or (isinstance(value, dict) and "text" in value):
+            if isinstance(value, dict):  # SQuAD's way to write answers
+                value = value["text"]
+            else:
+                self.noted["further_values"] += max(0, len(value) - 1)
+                value = value[0] if value else ""
         if isinstance(value, str):
             return value
         if value is None or value != value:  # NaN of a Parquet file
             return ""
         if isinstance(value, bytes):
             return value.decode("utf-8", errors="replace")
-        if isinstance(value, list):
-            self.noted["further_values"] += max(0, len(value) - 1)
-            return self._text(line, column, value[0]) if value else ""
         if isinstance(value, dict):
-            if "text" in value:  # SQuAD's way to write answers
-                return self._text(line, column, value["text"])
-            keys = ", ".join(map(str, list(value)[:6]))
+            keys = ", ".join(shortened(str(key)) for key in list(value)[:6])
             raise LockstepError(
                 f"{self.path} line {line}: column {column} holds an object (keys: {keys}), no text.",
                 f"Name other columns under data: in params.yaml; there are {self._listed()}.",
@@ -113,10 +122,23 @@ class PairColumns:
     def _unknown(self, question: str | None, answer: str | None) -> LockstepError:
         """The error that lists the columns and proposes the lines to write."""
         missing = " and ".join(name for name, got in (("question", question), ("answer", answer)) if got is None)
+        tabular = self.path.suffix.lower() in HEADED
+        if len(self.found) == 1:
+            return LockstepError(
+                f"{self.path} has one column, {shortened(self.found[0])}; a question and an answer are needed.",
+                "If something divides its lines, name that in data.delimiter."
+                if tabular
+                else "Add the other, or choose another file.",
+            )
+        if tabular and max(map(len, self.found)) > LONGEST_NAME:
+            return LockstepError(
+                f"{self.path}: its first line names no columns; it begins with {shortened(self.found[0])!r}.",
+                "Write under data: in params.yaml `header: false`, `question: column_1` and `answer: column_2`.",
+            )
         free = [name for name in self.found if name not in (question, answer)]
         first = question or _guess("question", free)
         second = answer or _guess("answer", [name for name in free if name != first])
-        headless = "; if the first line names no columns, `header: false`" if self.path.suffix in HEADED else ""
+        headless = "; if the first line names no columns, `header: false`" if tabular else ""
         lines = f"question: {_yaml(first)}", f"answer: {_yaml(second)}"
         return LockstepError(
             f"{self.path}: no column is known to hold the {missing}; its columns are {self._listed()}.",
@@ -125,7 +147,7 @@ class PairColumns:
 
     def _listed(self) -> str:
         more = f" and {len(self.found) - SHOWN_COLUMNS} more" if len(self.found) > SHOWN_COLUMNS else ""
-        return ", ".join(name or "(no name)" for name in self.found[:SHOWN_COLUMNS]) + more
+        return ", ".join(shortened(name) or "(no name)" for name in self.found[:SHOWN_COLUMNS]) + more
 
 
 def _guess(part: str, names: list[str]) -> str:
@@ -136,5 +158,6 @@ def _guess(part: str, names: list[str]) -> str:
 
 
 def _yaml(name: str) -> str:
-    plain = name.replace("_", "").replace(" ", "").isalnum() and name[0].isalpha()
+    """The name as params.yaml takes it: quoted where YAML would read a number, true or false, or worse."""
+    plain = name.replace("_", "").replace(" ", "").isalnum() and yaml.safe_load(name) == name
     return name if plain else json.dumps(name, ensure_ascii=False)

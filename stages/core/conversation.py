@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from stages.core.generation import Answer, Engine, Sampling
 from stages.core.hub import resolve_base
 from stages.core.model import load_model
+from stages.core.model_files import check_generation
 from stages.core.prompt import PROMPT_FILE, Prompt, read_prompt
 from stages.core.tokenizer import encode, load_tokenizer, opening_ids
 
@@ -114,6 +115,7 @@ def load_assistant(model: str, revision: str | None = None) -> Assistant:
     Raises LockstepError when it can't be loaded.
     """
     folder = resolve_base(model, revision)
+    check_generation(folder, model)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load_model(folder, model).to(device)  # type: ignore[arg-type]
     tokenizer = load_tokenizer(folder, model)

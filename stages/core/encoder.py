@@ -27,7 +27,7 @@ class Encoder:
         return encode_plain(self.tokenizer, texts)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        """First and last-but-one character of each token of a text."""
+        """Of each token of a text, the characters it stands for or is a part of: first, and one after the last."""
         _take_all_as_text(self.tokenizer)
         spans: list[tuple[int, int]] = self.tokenizer.encode(text, add_special_tokens=False).offsets
         return spans

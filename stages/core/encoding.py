@@ -3,11 +3,12 @@
 import codecs
 import difflib
 import encodings.aliases
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from stages.core.errors import LockstepError
+from stages.core.errors import LockstepError, shortened
 
 BLOCK = 1 << 20  # bytes read at once
 SAMPLE = 1 << 16  # bytes of non-ASCII lines from which a code page is told
@@ -31,7 +32,11 @@ BINARY_FORMATS = (
     (b"SQLite format 3", "an SQLite database"),
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
+    (b"GIF8", "a picture"),
 )
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+NO_FILE_ENCODINGS = ("idna", "punycode", "undefined")  # text encodings to Python, of host names and of nothing
+SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")  # half a character of UTF-16, written as if UTF-8 had those
 LATIN_PAGES = ["cp1252", "cp1250", "cp1254"]
 OTHER_PAGES = ["cp1251", "cp1253", "cp1255", "cp1256", "cp1258", "cp874", "cp932", "gb18030", "big5", "cp949", "euc_jp"]
 
@@ -51,6 +56,11 @@ def find_encoding(path: Path, wanted: str = "auto") -> str:
         codec = _known_codec(wanted)
         if marked and codec.startswith(marked.removesuffix("-sig")):
             codec = marked  # the same codec, but it takes the mark away
+        elif codec == "utf-16":
+            raise LockstepError(
+                f"{path} has no byte order mark, so data.encoding = {wanted} leaves open how to read it.",
+                "Write utf-16-le or utf-16-be there, or auto.",
+            )
         _require_decodable(path, codec, f"Name the encoding it has in data.encoding, not {wanted}, or put auto there.")
         return codec
     told = marked or _utf16_without_mark(head)
@@ -68,7 +78,9 @@ def open_text(path: Path, codec: str, newline: str | None = None) -> IO[str]:
 def cannot_read(path: Path, error: OSError) -> LockstepError:
     """The one wording for a file that can't be read."""
     reason = error.strerror or str(error)
-    return LockstepError(f"Cannot read {path}: {reason}.", "Give read permission, or choose another file.")
+    return LockstepError(
+        f"Cannot read {shortened(str(path), 200)}: {reason}.", "Give read permission, or choose another file."
+    )
 
 
 def shown_encoding(codec: str) -> str:
@@ -90,9 +102,20 @@ def _refuse_binary(path: Path, head: bytes, codec: str) -> None:
     for magic, what in BINARY_FORMATS:
         if head.startswith(magic):
             raise LockstepError(f"{path} is {what}, whatever its name says.", "Save it as CSV, JSON or text in UTF-8.")
+    if head.startswith(LFS_POINTER):
+        raise LockstepError(f"{path} is a Git LFS pointer, not the file itself.", "Fetch that with `git lfs pull`.")
     wide = codec.lower().replace("_", "-").startswith(("utf-16", "utf-32", "utf16", "utf32"))
-    if b"\0" in head[:SAMPLE] and not wide and not _utf16_without_mark(head):
-        raise LockstepError(f"{path} is not text: it holds NUL bytes.", "Save it as CSV, JSON or text in UTF-8.")
+    if wide or _utf16_without_mark(head):
+        return
+    line = 1
+    for block in _blocks(path):
+        before, nul, _ = block.partition(b"\0")
+        line += before.count(b"\n")
+        if nul:
+            raise LockstepError(
+                f"{path} line {line} holds a NUL byte, so it is no text.",
+                "Save it as CSV, JSON or text in UTF-8; if it is that, take the byte out.",
+            )
 
 
 def _utf16_without_mark(head: bytes) -> str | None:
@@ -110,11 +133,14 @@ def _known_codec(name: str) -> str:
     try:
         info = codecs.lookup(name)
     except (LookupError, ValueError):
-        close = difflib.get_close_matches(name.lower().replace("-", "_"), encodings.aliases.aliases.values(), n=1)
+        known = set(encodings.aliases.aliases.values()) - {name.lower()}  # some are of other systems only
+        close = difflib.get_close_matches(name.lower().replace("-", "_"), sorted(known), n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
-        raise LockstepError(f"data.encoding = {name!r} is no encoding Python knows.{hint}", "auto finds it.") from None
-    if not getattr(info, "_is_text_encoding", True):
-        raise LockstepError(f"data.encoding = {name!r} is no encoding of texts.", "auto finds the right one.")
+        raise LockstepError(
+            f"data.encoding = {shortened(name)!r} is no encoding Python knows.{hint}", "Write auto: it finds it."
+        ) from None
+    if info.name in NO_FILE_ENCODINGS or not getattr(info, "_is_text_encoding", True):
+        raise LockstepError(f"data.encoding = {name!r} is no encoding of texts.", "Write auto: it finds the right one.")
     return "utf-8-sig" if info.name == "utf-8" else info.name
 
 
@@ -150,7 +176,7 @@ def _code_page(path: Path) -> str:
     lines = b"".join(_non_ascii_lines(path))
     broken = lines.decode("utf-8", errors="replace").count("\ufffd")
     characters = len(lines.decode("utf-8", errors="ignore")) - sum(byte < 128 for byte in lines)
-    if characters > broken:
+    if characters > broken or SURROGATE.search(lines):
         _require_decodable(path, "utf-8", "The rest is UTF-8: put that line right, or name another data.encoding.")
     high = sum(byte >= 128 for byte in lines) / max(1, len(lines))
     pages = LATIN_PAGES if high < WESTERN_SHARE else OTHER_PAGES

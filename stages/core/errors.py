@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 USER_ERROR = 2  # exit code for bad input or parameters
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells expect
@@ -50,6 +51,16 @@ def write_failure(error: Exception) -> str | None:
     return None
 
 
+def shortened(text: str, longest: int = 40) -> str:
+    """The text, cut where it is too long to stand in a message. longest: in characters."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def one_line(text: str) -> str:
+    """The text with line breaks and control characters spelt out: a file's name or content may hold any."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def run_command(main: Callable[[], None]) -> None:
     """Run a command's main() and exit: 0 when it is done, 2 with one clear line for a LockstepError or a failed write.
 
@@ -61,8 +72,7 @@ def run_command(main: Callable[[], None]) -> None:
     try:
         main()
     except LockstepError as error:
-        say_last(f"error: {error}")
-        sys.exit(USER_ERROR)
+        _end_with_error(str(error))
     except BrokenPipeError:
         # The reader of our output (head, a pager) went away: nothing is left to say, and Python must not try.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,14 +84,28 @@ def run_command(main: Callable[[], None]) -> None:
         say_last("stopped")
         sys.exit(INTERRUPTED)
     except Exception as error:
+        if _is_out_of_memory(error):
+            amount = re.search(r"tried to allocate ([\d.]+ ?\w+)", str(error), re.IGNORECASE)
+            what = f"The memory is full: {amount[1]} more are needed." if amount else "The memory is full."
+            _end_with_error(f"{what} Close other programs, lower train.batch_size, or take a smaller model.")
         reason = write_failure(error)
         if reason is None:
             raise
-        say_last(f"error: Cannot write {getattr(error, 'filename', None) or 'a file'}: {reason}. {MAKE_ROOM}")
-        sys.exit(USER_ERROR)
+        _end_with_error(f"Cannot write {getattr(error, 'filename', None) or 'a file'}: {reason}. {MAKE_ROOM}")
 
 
 def say_last(line: str) -> None:
     """A line on stderr in one write: several processes that share it may end at the same moment."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def _end_with_error(text: str) -> NoReturn:
+    say_last(f"error: {one_line(text)}")
+    sys.exit(USER_ERROR)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, or torch on the CPU or a GPU, got no memory; torch's own types are not known here."""
+    said = type(error).__name__ in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error)
+    return said or "out of memory" in str(error)

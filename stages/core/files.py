@@ -128,8 +128,11 @@ def read_json(path: Path, made_by: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise LockstepError(f"{path} is missing.", f"Run `{made_by}` first.") from None
-    except ValueError as error:
-        raise LockstepError(f"{path} is not valid JSON: {error}.", f"Run `{made_by}` to make it again.") from None
+    except OSError as error:
+        raise LockstepError(f"Cannot read {path}: {error.strerror}.", f"Run `{made_by}` to make it again.") from None
+    except (ValueError, RecursionError) as error:
+        line = f" line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise LockstepError(f"{path}{line} is not valid JSON.", f"Run `{made_by}` to make it again.") from None
 
 
 def figure(value: float) -> float:

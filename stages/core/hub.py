@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 from stages.core.errors import LockstepError
+from stages.core.model_files import check_config, check_weights
+from stages.core.paths import EXPORT
 
 SHA256_DIGITS = 64
 WEIGHT_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "merges.txt", "vocab.txt", "*.model", "*.jinja"]
@@ -14,25 +16,42 @@ STALE = ["*.safetensors", "*.safetensors.index.json", "*.jinja"]  # of an earlie
 
 
 def is_folder(base: str) -> bool:
-    """True when `base` names a folder here rather than a Hub id: it exists, or can't be an id."""
-    return Path(base).is_dir() or base.startswith((".", "/", "~")) or base.count("/") > 1
+    """True when `base` names a folder here rather than a Hub id: it or the folder around it exists, or it can't be an
+    id."""
+    around = os.path.dirname(base)
+    here = os.path.isdir(base) or bool(around and os.path.isdir(around))
+    return here or base.startswith((".", "/", "~")) or base.count("/") > 1
 
 
 def resolve_base(base: str, revision: str | None) -> Path:
     """The folder that holds a base model: as given, or downloaded from the Hub into its cache.
 
     Weights are taken as safetensors only, so nothing is unpickled.
-    Raises LockstepError when the folder or id is unknown, or the Hub can't be reached and the cache has no copy.
+    Raises LockstepError when the folder or id is unknown or holds no model, a revision is given with a folder, or the
+    Hub can't be reached and the cache has no copy.
     """
-    folder = Path(base).expanduser()
-    if is_folder(base):
+    if not is_folder(base):
+        folder = _download(base, revision)
+    else:
+        folder = Path(base).expanduser()
         if not (folder / "config.json").is_file():
+            raise _no_model(base, folder)
+        if revision is not None:
             raise LockstepError(
-                f"model.base = {base} is no model folder: {folder / 'config.json'} is missing.",
-                "Give a folder made by save_pretrained, a Hub id such as distilgpt2, or scratch.",
+                f"{base} is a folder: it has no revision {revision}.", "Set model.revision to none, or name a Hub id."
             )
-        return folder
-    return _download(base, revision)
+    check_config(folder, base)
+    check_weights(folder, base)
+    return folder
+
+
+def _no_model(base: str, folder: Path) -> LockstepError:
+    if folder == EXPORT:
+        return LockstepError(f"{EXPORT} holds no model yet.", "Run `make repro` first.")
+    remedy = "Give a folder made by save_pretrained, a Hub id such as distilgpt2, or scratch."
+    if not folder.is_dir():
+        return LockstepError(f"model.base = {base} is no model folder: there is no such folder.", remedy)
+    return LockstepError(f"model.base = {base} is no model folder: {folder / 'config.json'} is missing.", remedy)
 
 
 def _download(base: str, revision: str | None) -> Path:

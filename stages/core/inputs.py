@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.core.encoding import cannot_read
-from stages.core.errors import LockstepError
+from stages.core.errors import LockstepError, shortened
 from stages.core.params import Data
 from stages.core.paths import CORRECTIONS
 
@@ -45,13 +45,17 @@ def find_sources(where: str, files: str | list[str], corrections: str | None = N
     """The files to read, in the order of their names.
 
     where, files: data.path and data.files. corrections: a file that is read apart and so left out of a folder.
-    Raises LockstepError when the path is missing or a pattern of data.files matches nothing.
+    Raises LockstepError when the path is missing, unreadable or no file, or a pattern of data.files matches nothing.
     """
     path = Path(where)
-    if path.is_dir():
-        return _in_folder(path, [files] if isinstance(files, str) else files, corrections)
-    if path.exists():
-        return [Source(path, _shown(path))]
+    try:
+        if path.is_dir():
+            return _in_folder(path, [files] if isinstance(files, str) else files, corrections)
+        if path.is_symlink() or path.exists():
+            _require_file(path)
+            return [Source(path, _shown(path))]
+    except OSError as error:  # too long a name, or a folder that may not be read
+        raise cannot_read(Path(error.filename or path), error) from None
     if any(character in where for character in GLOB):
         raise LockstepError(
             f"data.path = {where}: no such file.", "Put the folder into data.path and the pattern into data.files."
@@ -62,11 +66,14 @@ def find_sources(where: str, files: str | list[str], corrections: str | None = N
 def find_corrections(corrections: str | None) -> list[Source]:
     """The file of answers marked good or put right in chat (data.corrections), where there is one with rows in it."""
     path = Path(corrections) if corrections else None
+    if path is None or not (path.exists() or path.is_symlink()):
+        return []
+    _require_file(path)
     try:
-        if path is None or not path.is_file() or not path.read_bytes().strip():
+        if not path.read_bytes().strip():
             return []
     except OSError as error:
-        raise cannot_read(Path(str(corrections)), error) from None
+        raise cannot_read(path, error) from None
     return [Source(path, _shown(path), corrections=True)]
 
 
@@ -101,21 +108,52 @@ def _in_folder(folder: Path, patterns: list[str], corrections: str | None) -> li
     apart = Path(corrections).absolute() if corrections else None
     found: dict[str, Source] = {}
     for pattern in patterns:
-        if Path(pattern).is_absolute() or ".." in Path(pattern).parts or not pattern:
+        if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
             raise LockstepError(f"data.files = {pattern!r} leaves {folder}.", "Name files inside it.")
-        try:
-            matches = [path for path in folder.glob(pattern) if path.is_file() and not _is_hidden(path, folder)]
-        except ValueError as error:
-            raise LockstepError(f"data.files = {pattern!r}: {str(error).lower()}.", 'Write "**/*.txt", say.') from None
+        matches = _matches(folder, pattern)
         if not matches:
             raise LockstepError(f"{folder}: no file matches data.files = {pattern!r}.", _there(folder))
         for path in matches:
+            _require_file(path)
             if path.absolute() != apart:
                 name = path.relative_to(folder).as_posix()
                 found[name] = Source(path, f"{_shown(folder)}/{_shown(Path(name))}".removeprefix("./"))
     if not found:
         raise LockstepError(f"{folder} holds nothing but the corrections.", "Put your data there too.")
     return [found[name] for name in sorted(found)]
+
+
+def _matches(folder: Path, pattern: str) -> list[Path]:
+    """What a pattern names, but for folders. Raises LockstepError where it is no pattern, OSError where a folder that
+    it may mean can't be read: glob takes such a one for empty."""
+    for _ in os.walk(folder, onerror=_fail):
+        if "/" not in pattern:
+            break
+    if not pattern.strip("./"):
+        raise LockstepError(f"data.files = {pattern!r} names no files.", 'Write "*" for all of them.')
+    try:
+        found = [path for path in folder.glob(pattern) if not path.is_dir() and not _is_hidden(path, folder)]
+    except ValueError as error:
+        raise LockstepError(f"data.files = {pattern!r}: {str(error).lower()}.", 'Write "**/*.txt", say.') from None
+    except OSError as error:
+        raise LockstepError(f"data.files = {shortened(pattern)!r}: {error.strerror}.", 'Write "*.csv", say.') from None
+    return found
+
+
+def _fail(error: OSError) -> None:
+    raise error
+
+
+def _require_file(path: Path) -> None:
+    """Raise LockstepError for a link to nothing, and for pipes and devices, which may never end."""
+    if path.is_symlink() and not path.exists():
+        raise _broken_link(path)
+    if not path.is_file():
+        raise LockstepError(f"{path} is no ordinary file.", "Put one in its place.")
+
+
+def _broken_link(path: Path) -> LockstepError:
+    return LockstepError(f"{path} is a link to {os.readlink(path)}, which leads nowhere.", "Put the link right.")
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
@@ -125,8 +163,8 @@ def _is_hidden(path: Path, folder: Path) -> bool:
 
 def _there(folder: Path) -> str:
     """What the folder does hold, in a sentence."""
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    names = [name for name in names if not name.startswith(".")]
+    files = (path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder))
+    names = sorted(path.relative_to(folder).as_posix() for path in files)
     if not names:
         return "The folder is empty: put your files there."
     more = ", ..." if len(names) > SHOWN_NAMES else ""

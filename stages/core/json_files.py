@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from stages.core.columns import CHATS
 from stages.core.encoding import open_text
-from stages.core.errors import LockstepError
+from stages.core.errors import LockstepError, shortened
+from stages.core.json_problems import json_problem, unique
 from stages.core.tables import Row
 
 PIECE = 1 << 20  # characters read at once
 LONGEST_OBJECT = 1 << 26  # characters of one object of an array
 SPACE = re.compile(r"[ \t\r\n]*")
+DECODER = json.JSONDecoder(object_pairs_hook=unique)
 NEXT_STEP = "Make it an array of objects, or JSON Lines: one object a line."
+SHOWN_KEYS = 8  # keys of an object listed in an error
 
 
 def read_json_rows(path: Path, codec: str) -> Iterator[Row]:
@@ -33,12 +37,21 @@ def read_json_rows(path: Path, codec: str) -> Iterator[Row]:
         filled = (line for line in file if not line.isspace())
         first, second = next(filled), next(filled, "")
     try:
-        value = json.loads(first.lstrip("\ufeff"))
-    except ValueError:
-        one_a_line = first.rstrip().endswith("}") and second.lstrip().startswith("{")  # the reader will name the line
+        value = DECODER.decode(first.lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        whole_line = first.rstrip().endswith("}") and second.lstrip().startswith("{")
+        one_a_line = whole_line or not second  # the reader will name the line
     else:
-        one_a_line = bool(second) or not isinstance(value.get("data"), list)
+        one_a_line = bool(second) or _is_row(value)
     return _lines(path, codec) if one_a_line else _nested(path, codec)
+
+
+def _is_row(value: dict[str, Any]) -> bool:
+    """Whether a file's only object is a row, not one that holds the rows."""
+    if isinstance(value.get("data"), list):
+        return False
+    chat = any(key.strip().lower() in CHATS for key in value)
+    return not value or chat or not all(isinstance(cell, list | dict) for cell in value.values())
 
 
 def _lines(path: Path, codec: str) -> Iterator[Row]:
@@ -47,7 +60,7 @@ def _lines(path: Path, codec: str) -> Iterator[Row]:
             if line.isspace():
                 continue
             try:
-                value = json.loads(line.lstrip("\ufeff"))
+                value = DECODER.decode(line.lstrip("\ufeff"))
             except (ValueError, RecursionError) as error:
                 raise _broken(path, number, error) from None
             yield number, _object(path, number, value)
@@ -55,7 +68,6 @@ def _lines(path: Path, codec: str) -> Iterator[Row]:
 
 def _array(path: Path, codec: str) -> Iterator[Row]:
     """Elements of one array. Only a piece of the file is in memory."""
-    decoder = json.JSONDecoder()
     with open_text(path, codec) as file:
         text = file.read(PIECE)
         position, line = text.index("[") + 1, 1 + text.count("\n", 0, text.index("["))
@@ -64,7 +76,10 @@ def _array(path: Path, codec: str) -> Iterator[Row]:
             if after == len(text):
                 more = file.read(PIECE)
                 if not more:
-                    raise LockstepError(f"{path}: the array is not closed; the file ends early.", NEXT_STEP)
+                    raise LockstepError(
+                        f"{path} line {line}: the array is not closed; the file ends early.",
+                        "Save or fetch it again, or end it with ].",
+                    )
                 line += text.count("\n", position)
                 text, position = more, 0
                 continue
@@ -76,22 +91,20 @@ def _array(path: Path, codec: str) -> Iterator[Row]:
                     return
                 position += 1
                 continue
-            text, position, value, end = _element(path, file, decoder, text, position, line)
+            text, position, value, end = _element(path, file, text, position, line)
             yield line, _object(path, line, value)
             line += text.count("\n", position, end)
             position = end
 
 
-def _element(
-    path: Path, file: IO[str], decoder: json.JSONDecoder, text: str, position: int, line: int
-) -> tuple[str, int, Any, int]:
+def _element(path: Path, file: IO[str], text: str, position: int, line: int) -> tuple[str, int, Any, int]:
     """Decode the element at `position`, reading on while it is cut: (text, its start there, the element, its end)."""
     while True:
         try:
-            value, end = decoder.raw_decode(text, position)
+            value, end = DECODER.raw_decode(text, position)
             return text, position, value, end
         except (ValueError, RecursionError) as error:
-            place = getattr(error, "pos", 0)  # of a JSONDecodeError
+            place = getattr(error, "pos", position)  # of a JSONDecodeError
             cut = "Unterminated string" in str(error) or place > len(text) - 12
             more = file.read(max(PIECE, len(text) - position)) if cut and len(text) - position < LONGEST_OBJECT else ""
             if not more:
@@ -113,9 +126,9 @@ def _nested(path: Path, codec: str) -> Iterator[Row]:
     would be escaped.
     """
     with open_text(path, codec) as file:
-        text = file.read()
+        text = file.read().lstrip("\ufeff")
     try:
-        top = json.loads(text.lstrip("\ufeff"))
+        top = DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise _broken(path, getattr(error, "lineno", 1), error) from None
     try:
@@ -126,13 +139,33 @@ def _nested(path: Path, codec: str) -> Iterator[Row]:
             for qa in paragraph["qas"]
         ]
     except (KeyError, TypeError, AttributeError):
-        keys = ", ".join(list(top)[:8])
-        raise LockstepError(f"{path} is one JSON object (keys: {keys}), not an array of objects.", NEXT_STEP) from None
+        raise _no_rows(path, top) from None
     line, position = 1, 0
-    for match, cells in zip(re.finditer(r'"question"\s*:', text), questions, strict=False):
-        line += text.count("\n", position, match.start())
-        position = match.start()
+    places = (match.start() for match in re.finditer(r'"question"\s*:', text))
+    for cells in questions:
+        place = next(places, position)
+        line += text.count("\n", position, place)
+        position = place
         yield line, cells
+
+
+def _no_rows(path: Path, top: dict[str, Any]) -> LockstepError:
+    """The error for an object that holds the rows in a way of its own."""
+    more = ", ..." if len(top) > SHOWN_KEYS else ""
+    keys = ", ".join(shortened(key) for key in list(top)[:SHOWN_KEYS]) + more
+    if len(top) > 1 and _are_columns(list(top.values())):
+        return LockstepError(
+            f"{path} holds whole columns ({keys}), not rows.",
+            'Write it row by row: pandas does with to_json(orient="records").',
+        )
+    return LockstepError(f"{path} is one JSON object (keys: {keys}), not an array of objects.", NEXT_STEP)
+
+
+def _are_columns(values: list[Any]) -> bool:
+    """Whether each holds the cells of a column: by number, as pandas writes them, or as a list."""
+    if all(isinstance(value, dict) for value in values):
+        return True
+    return all(isinstance(value, list) and not any(isinstance(cell, dict) for cell in value) for value in values)
 
 
 def _object(path: Path, line: int, value: Any) -> dict[str, Any]:
@@ -143,6 +176,4 @@ def _object(path: Path, line: int, value: Any) -> dict[str, Any]:
 
 
 def _broken(path: Path, line: int, error: Exception) -> LockstepError:
-    reason = getattr(error, "msg", str(error))
-    reason = reason[0].lower() + reason[1:]
-    return LockstepError(f"{path} line {line} is not valid JSON: {reason}.", "Put that line right.")
+    return LockstepError(f"{path} line {line} is not valid JSON: {json_problem(error)}.", "Put that line right.")

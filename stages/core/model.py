@@ -1,13 +1,16 @@
 """The model: loaded from a folder or the Hub, or made from nothing; fitted to its tokenizer; saved without traces."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Config, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
+from stages.core.console import warn
 from stages.core.errors import LockstepError
 from stages.core.hub import check_download, resolve_base
+from stages.core.model_files import check_config, check_weights, made_again
 from stages.core.params import Generation, Model
 from stages.core.tokenizer import SCRATCH, check_vocabulary, save_tokenizer
 
@@ -37,32 +40,40 @@ def build_model(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrain
 def load_model(folder: Path | str, name: str) -> PreTrainedModel:
     """Load a causal language model as fp32 from safetensors.
 
-    name: what the user calls it, for the LockstepError raised when it can't be loaded.
+    name: what the user calls it, for the LockstepError raised when it can't be loaded or is not whole.
     """
+    check_config(Path(folder), name)
+    check_weights(Path(folder), name)
     try:
-        # Weights that are not in the file would be made up by Transformers, and those of another shape too: asked to
-        # tell rather than to fail, it names them.
-        model, found = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, in words
         )
     except Exception as error:  # broken weights fail in many ways; each is the same to the user
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise LockstepError(f"The model {name} can't be loaded: {reason}") from error
-    _check_weights(model, name, found["missing_keys"], {key for key, *_ in found["mismatched_keys"]})
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise LockstepError(f"The model {name} can't be loaded: {reason}.", made_again(name)) from error
+    _require_all_weights(loaded, name)
+    if broken := [key for key, weight in model.named_parameters() if not torch.isfinite(weight).all()]:
+        raise LockstepError(
+            f"The model {name} can't be loaded: {broken[0]} holds values that are no numbers.", made_again(name)
+        )
     return model.eval()
 
 
-def _check_weights(model: PreTrainedModel, name: str, missing: set[str], misshapen: set[str]) -> None:
-    """Raise LockstepError unless every weight was read and is a number."""
-    broken = {key for key, weight in model.named_parameters() if not torch.isfinite(weight).all()}
-    for keys, what in (
-        (missing, "lacks weights that its config.json calls for"),
-        (misshapen, "has weights of another shape than its config.json says"),
-        (broken, "has weights that are no numbers"),
-    ):
-        if keys:
-            others = f" and {len(keys) - 1:,} more" if len(keys) > 1 else ""
-            raise LockstepError(f"The model {name} {what}: {min(keys)}{others}.", "Fetch or make it again.")
+def _require_all_weights(loaded: dict[str, Any], name: str) -> None:
+    """Raise LockstepError where config.json asks for weights that are not in the files: Transformers makes them up."""
+    remedy = f"config.json and weights are of different models. {made_again(name)}"
+    if missing := sorted(loaded["missing_keys"]):
+        lacking = f"{missing[0]} is" if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more weights are"
+        raise LockstepError(f"The model {name} can't be loaded: {lacking} missing.", remedy)
+    for key, found, wanted in sorted(loaded["mismatched_keys"]):
+        sizes = f"{' x '.join(map(str, found))}, config.json asks for {' x '.join(map(str, wanted))}"
+        raise LockstepError(f"The model {name} can't be loaded: {key} is {sizes}.", remedy)
+    if unused := sorted(loaded["unexpected_keys"]):
+        warn(f"{name}: {len(unused)} weights in its files are not used, {unused[0]} first")
 
 
 def _from_scratch(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:

@@ -39,6 +39,8 @@ class OutputLoss(torch.autograd.Function):
             if ctx.needs_input_grad[1]:
                 part = (slopes.t() @ piece).to(weight.dtype)
                 to_weight = part if to_weight is None else to_weight.add_(part)
+        if ctx.needs_input_grad[1] and to_weight is None:  # a process without a row: others wait for its gradient
+            to_weight = torch.zeros_like(weight)
         ctx.shape, ctx.dtype = hidden.shape, hidden.dtype
         ctx.save_for_backward(to_hidden, to_weight, places)
         return nll

@@ -9,12 +9,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stages.core.errors import LockstepError
 from stages.core.params_problems import describe_problems
 from stages.core.paths import PARAMS
+from stages.core.template import has_both_fields
+from stages.core.yaml_files import read_yaml
 
 
 def _no_bool(value: Any) -> Any:
@@ -31,8 +32,9 @@ def _none(value: Any) -> Any:
 
 Number = BeforeValidator(_no_bool)
 Optional = BeforeValidator(_none)
-Whole = Annotated[int, Number, Field(ge=0)]
-Count = Annotated[int, Number, Field(ge=1)]
+Whole = Annotated[int, Number, Field(ge=0, le=10**9)]
+Count = Annotated[int, Number, Field(ge=1, le=10**9)]
+Name = Annotated[str, Field(min_length=1)]
 Fraction = Annotated[float, Number, Field(ge=0, le=1)]
 Positive = Annotated[float, Number, Field(gt=0)]
 NotNegative = Annotated[float, Number, Field(ge=0)]
@@ -45,11 +47,11 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    path: str
-    files: str | list[str]
+    path: Name
+    files: Name | Annotated[list[Name], Field(min_length=1)]
     kind: Literal["auto", "qa", "text"]
-    question: str
-    answer: str
+    question: Name
+    answer: Name
     context: Annotated[str | None, Optional]
     header: bool
     delimiter: str
@@ -74,24 +76,22 @@ class Split(Section):
         return self
 
 
-class Prompt(Section):
-    template: str
-    loss_on: Literal["answer", "all"]
+def _template(value: str) -> str:
+    if not has_both_fields(value):
+        raise ValueError("{question} is needed once and, after it, {answer} once")
+    return value
 
-    @model_validator(mode="after")
-    def _has_both_fields(self) -> "Prompt":
-        question, answer = self.template.find("{question}"), self.template.find("{answer}")
-        fields = self.template.count("{question}") + self.template.count("{answer}")
-        if question < 0 or answer < question or fields != 2:
-            raise ValueError("template needs {question} once and, after it, {answer} once")
-        return self
+
+class Prompt(Section):
+    template: Annotated[str, AfterValidator(_template)]
+    loss_on: Literal["answer", "all"]
 
 
 class Tokenize(Section):
     max_tokens: Annotated[int, Number, Field(ge=8)]
     overlong: Literal["truncate", "drop", "error"]
     chunk_tokens: Annotated[int, Number, Field(ge=8)]
-    pad_token: Annotated[str | None, Optional]
+    pad_token: Annotated[Name | None, Optional]
 
 
 class Scratch(Section):
@@ -109,16 +109,22 @@ class Scratch(Section):
 
 
 class Model(Section):
-    base: str
-    revision: Annotated[str | None, Optional]
+    base: Name
+    revision: Annotated[Name | None, Optional]
     dropout: Annotated[Annotated[float, Number, Field(ge=0, lt=1)] | None, Optional]
     scratch: Scratch
+
+    @model_validator(mode="after")
+    def _revision_is_of_the_hub(self) -> "Model":
+        if self.base == "scratch" and self.revision is not None:
+            raise ValueError(f"base scratch has no revision {self.revision}; set revision to none")
+        return self
 
 
 class Device(Section):
     name: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "fp32", "bf16"]
-    threads: Literal["auto"] | Count
+    threads: Literal["auto"] | Annotated[int, Number, Field(ge=1, le=1024)]
     deterministic: bool
 
 
@@ -208,7 +214,7 @@ class Tracking(Section):
 
 
 class Params(Section):
-    seed: Whole
+    seed: Annotated[int, Number, Field(ge=0, le=(1 << 32) - 1)]  # what numpy, scikit-learn and torch all take
     data: Data
     split: Split
     prompt: Prompt
@@ -228,16 +234,7 @@ def load_params(path: Path = PARAMS) -> Params:
 
     Raises LockstepError naming every problem: its key, the value found, what is allowed.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LockstepError(f"{path} is missing.", "Run from the project's root folder.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}" if mark else ""
-        what = getattr(error, "problem", None) or "not UTF-8 text"
-        raise LockstepError(f"{path}{where} is not valid YAML: {what}.", "Put that line right.") from None
-    return check_params(values, path)
+    return check_params(read_yaml(path), path)
 
 
 def check_params(values: Any, path: Path = PARAMS) -> Params:

@@ -1,9 +1,12 @@
 """What pydantic finds wrong with params.yaml, in a user's words."""
 
 import difflib
+import reprlib
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+
+from stages.core.errors import shortened
 
 
 def describe_problems(error: ValidationError, whole: type[BaseModel]) -> str:
@@ -12,7 +15,13 @@ def describe_problems(error: ValidationError, whole: type[BaseModel]) -> str:
     for problem in error.errors():
         key, reason = _describe(problem, whole)
         problems.setdefault(key, []).append(reason)
-    return "; ".join(key + " or ".join(dict.fromkeys(reasons)) for key, reasons in problems.items())
+    return "; ".join(key + _either(reasons) for key, reasons in problems.items())
+
+
+def _either(reasons: list[str]) -> str:
+    """What the members of a union allow, each once."""
+    first, *others = dict.fromkeys(reasons)
+    return " or ".join([first, *(other.removeprefix("allowed is ") for other in others)])
 
 
 def _describe(problem: Any, whole: Any) -> tuple[str, str]:
@@ -24,14 +33,43 @@ def _describe(problem: Any, whole: Any) -> tuple[str, str]:
         return key, f": no such setting{_did_you_mean(location, whole)}"
     if kind == "missing":
         return key, " is missing"
+    if kind == "invalid_key":
+        return key, ": a number or none is no name of a setting"
+    if found is None:
+        return f"{key} is empty: ", _reason(problem)
+    if kind == "value_error" and isinstance(found, dict):  # settings of a section that do not go together
+        return f"{key}: ", _reason(problem)
+    return f"{key} = {_shown(found)}: ", _reason(problem)
+
+
+def _reason(problem: Any) -> str:
+    """What is allowed."""
+    if problem["type"] in ("model_type", "dict_type"):
+        return "allowed are settings below it, indented"
     reason = problem["msg"].removeprefix("Value error, ")
     for theirs, ours in WORDING.items():
         reason = reason.replace(theirs, ours)
-    shown = "" if isinstance(found, dict) else f" = {found!r}"
-    return f"{key}{shown}: ", f"{reason[0].lower()}{reason[1:]}"
+    return f"{reason[0].lower()}{reason[1:]}"
 
+
+def _shown(value: Any) -> str:
+    """A value as it is written in YAML, cut where it is long."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return shortened(repr(value)) if isinstance(value, str | int | float) else _SHORT.repr(value)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring = 2, 3, 3, 20
 
 WORDING = {
+    "Input should be greater than or equal to ": "allowed is at least ",
+    "Input should be less than or equal to ": "allowed is at most ",
+    "Input should be greater than ": "allowed is more than ",
+    "Input should be less than ": "allowed is less than ",
+    "String should have at least 1 character": "allowed is a text that is not empty",
+    "List should have at least 1 item after validation, not 0": "allowed is a list that is not empty",
+    "Input should be a valid list": "a list",
     "Input should be": "allowed is",
     "a valid integer": "a whole number",
     "a valid number": "a number",

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
 
 from stages.core.errors import LockstepError
 from stages.core.files import write_text
 from stages.core.params import check_params, load_params
 from stages.core.paths import PRESETS
+from stages.core.yaml_files import read_yaml
 
 
 def preset_names(folder: Path = PRESETS) -> dict[str, str]:
     """Name -> the first comment line of each preset, by name."""
     names = {}
     for path in sorted(folder.glob("*.yaml")):
-        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        first = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
         names[path.stem] = first.lstrip("# ")
     return names
 
@@ -51,13 +51,9 @@ def merge_preset(name: str, params: Path, folder: Path = PRESETS) -> list[str]:
 
 def _overlay(yaml: YAML, path: Path) -> dict[str, Any]:
     """The values of a preset. Raises LockstepError where the file is not valid."""
-    try:
-        overlay = yaml.load(path.read_text(encoding="utf-8"))
-    except MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise LockstepError(f"{path}{line} is not valid YAML: {error.problem}.", "Put that line right.") from None
-    if not isinstance(overlay, dict):
+    if not isinstance(read_yaml(path), dict):
         raise LockstepError(f"{path} holds no settings.", "Write them as in params.yaml.")
+    overlay: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"))
     return overlay
 
 

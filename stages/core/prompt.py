@@ -6,6 +6,7 @@ from typing import Literal
 
 from stages.core.errors import LockstepError
 from stages.core.files import read_json, write_json
+from stages.core.template import ANSWER, QUESTION, has_both_fields
 
 PROMPT_FILE = "prompt.json"  # lies beside a model and says how to talk to it
 DEFAULT_TEMPLATE = "Question: {question}\nAnswer: {answer}"
@@ -25,8 +26,8 @@ class Prompt:
 
     @property
     def _parts(self) -> tuple[str, str, str]:
-        before, rest = self.template.split("{question}")
-        between, after = rest.split("{answer}")
+        before, rest = self.template.split(QUESTION)
+        between, after = rest.split(ANSWER)
         return before, between, after
 
     def question_text(self, question: str) -> str:
@@ -84,8 +85,13 @@ def read_prompt(folder: Path, made_by: str) -> Prompt:
     """Read the prompt beside a model. Raises LockstepError when it is missing or broken."""
     fields = read_json(folder / PROMPT_FILE, made_by)
     try:
-        return Prompt(**fields)
-    except TypeError:
+        prompt = Prompt(**fields)
+        whole = prompt.kind in ("qa", "text") and has_both_fields(prompt.template) and prompt.history_turns >= 0
+    except (TypeError, AttributeError):
+        whole = False
+    if not whole:
         raise LockstepError(
-            f"{folder / PROMPT_FILE} holds unknown fields.", f"Run `{made_by}` to make it again."
-        ) from None
+            f"{folder / PROMPT_FILE} is damaged: it holds no kind, template and history_turns.",
+            f"Run `{made_by}` to make it again.",
+        )
+    return prompt

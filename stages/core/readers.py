@@ -94,9 +94,9 @@ def read_texts(source: Source, settings: Data, noted: Noted) -> Iterator[Passage
 def _rows(source: Source, settings: Data, noted: Noted) -> Iterator[Row]:
     if source.ending == ".parquet":
         return read_parquet(source.path)
-    if source.ending == ".txt":
-        _require_table(source.path)
     codec = _encoding(source, settings.encoding, noted)
+    if source.ending == ".txt":
+        _require_table(source.path, codec)
     if source.ending in (".json", ".jsonl", ".ndjson"):
         return read_json_rows(source.path, codec)
     return read_table(source.path, codec, settings.delimiter, settings.header)
@@ -111,9 +111,9 @@ def _encoding(source: Source, wanted: str, noted: Noted) -> str:
     return codec
 
 
-def _require_table(path: Path) -> None:
+def _require_table(path: Path, codec: str) -> None:
     """Raise LockstepError for a .txt file whose first line holds no delimiter: it is a text, or a format of its own."""
-    with open_text(path, "latin-1") as file:
+    with open_text(path, codec) as file:
         first = next((line for line in file if line.strip()), "")
     if not any(delimiter in first for delimiter in DELIMITERS):
         raise LockstepError(

@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from stages.core.errors import LockstepError
 from stages.core.files import whole_file
 
 PIECE = 1 << 19  # characters; as much as is worth sending to another process
+REMEDY = "Run `make prepare` to make it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,29 +67,43 @@ class Lines:
         """The records. Raises LockstepError naming the line that is broken."""
         for number, line in enumerate(self.lines, start=self.first):
             try:
-                fields = json.loads(line)
-                yield Question(**fields) if "question" in fields else Text(**fields)
-            except (ValueError, TypeError):
-                raise LockstepError(
-                    f"{self.path} line {number} is damaged.", "Run `make prepare` to make it again."
-                ) from None
+                yield _record(line)
+            except (ValueError, TypeError, RecursionError):
+                raise LockstepError(f"{self.path} line {number} is damaged.", REMEDY) from None
+
+
+def _record(line: str) -> Record:
+    """Raises ValueError, TypeError or RecursionError where the line is not as write_records writes it."""
+    fields = json.loads(line)
+    record = Question(**fields) if "question" in fields else Text(**fields)
+    texts = [value for name, value in fields.items() if name != "line"]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(record.line, int):
+        raise TypeError
+    return record
 
 
 def record_lines(path: Path) -> Iterator[Lines]:
     """The lines of a file of records, about PIECE characters at a time; for an empty file one piece without lines.
 
-    Raises LockstepError when the file is missing.
+    Raises LockstepError when the file is missing or no text.
     """
-    if not path.exists():
+    if not path.is_file():
         raise LockstepError(f"{path} is missing.", "Run `make prepare` first.")
     first = 1
     with open(path, encoding="utf-8") as file:
-        lines = file.readlines(PIECE)
+        lines = _next_lines(file, path, first)
         while True:
             yield Lines(path, first, lines)
             first += len(lines)
-            if not (lines := file.readlines(PIECE)):
+            if not (lines := _next_lines(file, path, first)):
                 return
+
+
+def _next_lines(file: TextIO, path: Path, first: int) -> list[str]:
+    try:
+        return file.readlines(PIECE)
+    except UnicodeDecodeError:
+        raise LockstepError(f"{path} is damaged after line {first - 1}.", REMEDY) from None
 
 
 def read_records(path: Path) -> list[Record]:

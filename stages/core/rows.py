@@ -151,10 +151,22 @@ class QuestionRows:
         if len(head) + len(tail) <= self.max_tokens:
             self.noted.question_cut.append(place)
             return head, tail
-        # Keep the last id: a row always ends in end-of-text.
-        kept = tail[: self.max_tokens - len(head) - 1] + tail[-1:]
+        room = self.max_tokens - len(head) - 1  # a row always ends in end-of-text
+        if room < 1:
+            raise LockstepError(
+                f"prompt.template alone takes {len(head)} tokens, and tokenize.max_tokens is {self.max_tokens}: "
+                "there is no room for answers.",
+                "Shorten the template, or raise tokenize.max_tokens.",
+            )
         self.noted.answer_cut.append(place)
-        return head, kept
+        return head, tail[: self._whole_characters(self.prompt.answer_text(question.answer), room)] + tail[-1:]
+
+    def _whole_characters(self, text: str, tokens: int) -> int:
+        """At most `tokens` tokens, so many that the text is not cut inside a character."""
+        spans = self.encoder.offsets(text)
+        while 0 < tokens < len(spans) and spans[tokens][0] < spans[tokens - 1][1]:
+            tokens -= 1
+        return tokens
 
     def _shorter_question(self, question: str, room: int) -> list[int]:
         """The question's ids cut at its end to fit `room` tokens, but never to less than a quarter of max_tokens."""
@@ -167,8 +179,10 @@ class QuestionRows:
         while True:
             shorter = question[: inside[keep - 1] - start] if keep else ""
             ids = self.encoder.opening + self.encoder.encode([self.prompt.question_text(shorter)])[0]
-            if len(ids) <= room or not keep:
+            if ids and (len(ids) <= room or not keep):
                 return ids
+            if not keep:  # nothing is left, not even of the template: the first target needs a token before it
+                return self.encoder.encode([self.prompt.question_text(question[:1])])[0]
             keep -= 1
 
 

@@ -95,7 +95,8 @@ def score_rows(
     correct = np.zeros(len(lengths), dtype=np.int64)
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), hardware.autocast():
+    # A model in shards keeps the buffers it gathers them in: training could not write to those of inference mode.
+    with torch.no_grad() if processes.count > 1 else torch.inference_mode(), hardware.autocast():
         for indices, mine in processes.rounds(batches_by_length(lengths, tokens)):
             batch = collate([rows[index] for index in indices], pad_id, layout="padded")
             width = batch["input_ids"].shape[1]

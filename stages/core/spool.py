@@ -88,9 +88,14 @@ def spool_rows(rows: Iterable[RawRow], path: Path, names: list[str], kind: str, 
             chunks.append(chunk)
     spool = Spool(path, names, _one(chunks), rejects, sum(chunk.html for chunk in chunks))
     if not len(spool):
-        reasons = ", ".join(f"{times:,} {reason}" for reason, times in Counter(r.reason for r in rejects).items())
+        where = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        if not rejects:
+            raise LockstepError(
+                f"{where}: nothing but white space.", "Put text there, or choose other files in data.path."
+            )
+        reasons = ", ".join(f"{reason}: {times:,}" for reason, times in Counter(r.reason for r in rejects).items())
         raise LockstepError(
-            f"{names[0]}: none of {len(rejects):,} rows can be used ({reasons or 'it is blank'}).",
+            f"{where}: none of {len(rejects):,} rows can be used ({reasons}).",
             "Look whether data.path, data.question and data.answer name the right things.",
         )
     return spool

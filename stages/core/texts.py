@@ -70,14 +70,15 @@ def _pieces(path: Path, codec: str, passage_chars: int) -> Iterator[Passage]:
 
 def _cut(paragraph: Passage, passage_chars: int) -> Iterator[Passage]:
     """A paragraph of one over-long line, cut at the ends of sentences, else at blanks."""
-    text, glue = paragraph.text, paragraph.glue
-    while passage_chars and len(text) > 1.5 * passage_chars:
-        ends = [match.end() for match in SENTENCE_END.finditer(text, passage_chars // 2, passage_chars)]
-        end = ends[-1] if ends else text.rfind(" ", 1, passage_chars) + 1 or passage_chars
-        yield Passage(paragraph.line, text[:end].rstrip(), glue)
+    text, glue, begin = paragraph.text, paragraph.glue, 0
+    while passage_chars and len(text) - begin > 1.5 * passage_chars:
+        limit = begin + passage_chars
+        ends = [match.end() for match in SENTENCE_END.finditer(text, begin + passage_chars // 2, limit)]
+        end = ends[-1] if ends else text.rfind(" ", begin + 1, limit) + 1 or limit
+        yield Passage(paragraph.line, text[begin:end].rstrip(), glue)
         glue = " " if text[end - 1].isspace() else ""
-        text = text[end:]
-    yield Passage(paragraph.line, text, glue)
+        begin = end
+    yield Passage(paragraph.line, text[begin:], glue)
 
 
 def _numbered_lines(path: Path, codec: str) -> Iterator[tuple[int, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
-from transformers import AutoConfig, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from stages.core.errors import LockstepError
 from stages.core.files import figure
@@ -17,6 +17,7 @@ from stages.core.tokenizer import (
     SCRATCH,
     check_vocabulary,
     context_length,
+    load_config,
     load_tokenizer,
     set_pad_token,
     train_tokenizer,
@@ -43,8 +44,8 @@ def base_tokenizer(model: Model, settings: Tokenize) -> tuple[PreTrainedTokenize
         set_pad_token(tokenizer, settings.pad_token)
     else:
         folder = resolve_base(model.base, model.revision)
+        config = load_config(folder, model.base)
         tokenizer = load_tokenizer(folder, model.base)
-        config = AutoConfig.from_pretrained(folder)
         before = len(tokenizer)
         set_pad_token(tokenizer, settings.pad_token)
         check_vocabulary(tokenizer, config, added=len(tokenizer) - before)
@@ -53,7 +54,7 @@ def base_tokenizer(model: Model, settings: Tokenize) -> tuple[PreTrainedTokenize
         if getattr(settings, key) > context:
             raise LockstepError(
                 f"tokenize.{key} is {getattr(settings, key)}, but {model.base} can look back {context} tokens only.",
-                f"Set it to {context} or less.",
+                f"Set it to {context} or less{', or raise model.scratch.context' * (model.base == SCRATCH)}.",
             )
     return tokenizer, {"vocabulary_tokenizer": len(tokenizer), "vocabulary_model": vocabulary}
 

@@ -1,14 +1,17 @@
 """The tokenizer: loaded with the base or learnt from the data, and checked against the model."""
 
 from collections.abc import Iterable
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerFast
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from stages.core.encoder import Encoder, encode_plain
 from stages.core.errors import LockstepError
+from stages.core.model_files import MADE_BY, check_config, made_again
 
 END_OF_TEXT = "<|endoftext|>"
 BYTE_ALPHABET = 256  # entries a byte-level BPE starts from
@@ -23,17 +26,46 @@ def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
     name: what the user calls it, for the LockstepError raised when it can't be loaded, is not a fast tokenizer, or
     has no words or no end-of-text token.
     """
+    if (folder / "config.json").exists():  # beside weights, that is
+        check_config(folder, name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
     except Exception as error:  # broken files fail in many ways; each is the same to the user
-        raise LockstepError(f"The tokenizer of {name} can't be loaded: {_first_line(error)}") from error
+        if not (folder / "tokenizer.json").exists():
+            raise _no_tokenizer(name) from error
+        reason = _first_line(error).rstrip(".:")
+        raise LockstepError(f"The tokenizer of {name} can't be loaded: {reason}.", made_again(name)) from error
     if not tokenizer.is_fast:
         raise LockstepError(f"{name} has no fast tokenizer.", "Choose a base that has a tokenizer.json.")
     if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):  # what comes of a folder without its files
-        raise LockstepError(f"{name} has no tokenizer.", "Put its tokenizer.json beside the weights.")
+        raise _no_tokenizer(name)
     if tokenizer.eos_token_id is None:
-        raise LockstepError(f"The tokenizer of {name} has no end-of-text token, so answers could never stop.")
+        raise LockstepError(
+            f"The tokenizer of {name} has no end-of-text token, so answers could never stop.",
+            "Name one as eos_token in its tokenizer_config.json, or choose another base.",
+        )
     return tokenizer
+
+
+def _no_tokenizer(name: str) -> LockstepError:
+    remedy = made_again(name) if name in MADE_BY else "Put its tokenizer.json beside the weights."
+    return LockstepError(f"{name} has no tokenizer.", remedy)
+
+
+def load_config(folder: Path, name: str) -> PretrainedConfig:
+    """The model's config. Raises LockstepError where Transformers can't use it, or it is no model that goes on from a
+    text."""
+    try:
+        config = AutoConfig.from_pretrained(folder)
+    except Exception as error:  # a broken config fails in many ways; each is the same to the user
+        reason = _first_line(error).rstrip(".:")
+        raise LockstepError(f"{name}: config.json can't be used: {reason}.", made_again(name)) from error
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise LockstepError(
+            f"{name} is of the kind {config.model_type}, which does not go on from a text.",
+            "Choose a causal language model, such as distilgpt2, in model.base.",
+        )
+    return config
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, context: int) -> PreTrainedTokenizerFast:
@@ -116,5 +148,9 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, JSONDecodeError):
+        return "one of its files is not valid JSON"
+    if isinstance(error, KeyError):
+        return f"{error} is missing in one of its files"
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -241,7 +241,7 @@ def make_trainer(
 def run(trainer: SumLossTrainer) -> None:
     """Train to the end from the latest whole checkpoint of this run, if there is one.
 
-    Raises Stopped after a requested stop, once a checkpoint is written.
+    Raises Stopped after a requested stop, once a checkpoint is written; LockstepError when a GPU's memory is full.
     """
     folder = Path(trainer.args.output_dir)
     checkpoint = trainer.processes.told(latest_whole(folder) if trainer.processes.first else None)
@@ -249,7 +249,14 @@ def run(trainer: SumLossTrainer) -> None:
         trainer.resume(checkpoint)
         say("train", f"goes on from the checkpoint of step {checkpoint_step(checkpoint)}")
     if checkpoint is None or not trainer.curves.patience_is_over:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except torch.OutOfMemoryError:
+            raise LockstepError(
+                "The memory of the GPU is full.",
+                "Halve train.batch_size and double train.accumulation, set train.gradient_checkpointing to true or "
+                "train.method to lora, or see docs/scaling.md.",
+            ) from None
     else:
         trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         trainer._load_from_checkpoint(str(checkpoint))

@@ -1,0 +1,53 @@
+"""What is wrong with a piece of JSON, in a user's words."""
+
+from json import JSONDecodeError
+from typing import Any
+
+SHOWN = 15  # characters of the text shown where it goes wrong
+
+
+class TwiceError(ValueError):
+    """A key stands twice in one object, so one of its values would be lost."""
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of its members, for JSONDecoder's object_pairs_hook. Raises TwiceError."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise TwiceError(f'the key "{twice[: 2 * SHOWN]}" stands twice in one object')
+    return values
+
+
+def json_problem(error: Exception) -> str:
+    """What was found. error: JSONDecodeError, TwiceError, RecursionError, or int()'s ValueError for a huge number."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, TwiceError):
+        return str(error)
+    if not isinstance(error, JSONDecodeError):
+        return "a number has more than 4,300 digits"
+    rest = error.doc[error.pos : error.pos + 2 * SHOWN]
+    if not rest.strip() and not error.doc[error.pos + len(rest) :].strip():
+        return "it ends too early"
+    if error.doc[: error.pos].rstrip().endswith(",") and rest[:1] in "}]":
+        return f"a comma too many stands before {rest[0]}"
+    shown = repr(rest.partition("\n")[0].rstrip()[:SHOWN])
+    for theirs, ours in WORDING.items():
+        if error.msg.startswith(theirs):
+            return ours.format(shown=shown)
+    return error.msg[0].lower() + error.msg[1:]
+
+
+WORDING = {
+    "Expecting property name": 'a key in "double quotes" is needed, not {shown}',
+    "Expecting value": 'a value is needed, such as a text in "double quotes", not {shown}',
+    "Expecting ','": "a comma is missing before {shown}",
+    "Expecting ':'": "a colon is missing before {shown}",
+    "Unterminated string": "a text is opened and never closed",
+    "Invalid control": "a line break or control character stands inside a text; a line break is written \\n",
+    "Invalid \\escape": "a backslash stands before nothing it can escape; itself it is written \\\\",
+    "Invalid \\uXXXX": "four hexadecimal digits are needed after \\u",
+    "Extra data": "more follows the object: {shown}",
+}
