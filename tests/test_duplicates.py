@@ -113,6 +113,16 @@ def test_telling_pairs_apart_by_their_marks_loses_none(threshold: float) -> None
     assert (alike(made, marks(made), left, right, threshold) == expected).all()
 
 
+def test_marks_say_nothing_about_texts_whose_sketch_is_cut() -> None:
+    shared = 64 * np.arange(120)  # all point at bit 0, the others at a bit each
+    sides = [np.concatenate([shared, 64 * 200 + np.arange(first, first + 8)]) for first in (1, 9)]
+    made = Sketches(np.concatenate(sides).astype(np.uint32), np.array([0, SKETCH, 2 * SKETCH]))
+    left, right = np.array([0]), np.array([1])
+    assert np.bitwise_count(marks(made)[0] ^ marks(made)[1]) == 16
+    assert similarity(made, left, right) >= 0.9
+    assert alike(made, marks(made), left, right, 0.9).all()
+
+
 def test_sketch_does_not_depend_on_the_texts_around_it() -> None:
     alone, among = questions("Where do otters sleep?"), questions("One more?", "Where do otters sleep?", "And another")
     assert alone.hashes.tolist() == among.hashes[among.starts[1] : among.starts[2]].tolist()
