@@ -135,7 +135,7 @@ BAD: dict[str, tuple[str, Change, str]] = {
     "model to evaluate without weights": (
         "evaluate", gone("models/finetuned/model.safetensors"), f"models/finetuned/model.safetensors is not what train wrote. {BY}"),
     "no model to export": (
-        "export", gone("models/finetuned"), "models/finetuned/prompt.json is missing. Run `make train` first."),
+        "export", gone("models/finetuned"), "models/finetuned is missing. Run `make train` first."),
     "figures gone": ("export", gone("metrics/evaluate.json"), "metrics/evaluate.json is missing. Run `make evaluate` first."),
     "figures damaged": (
         "export", holds("metrics/evaluate.json", "{}"),
