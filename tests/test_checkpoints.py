@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from projects import ROOT
@@ -26,6 +27,7 @@ from stages.core.checkpoints import (
 from stages.core.errors import Stopped
 from stages.core.hardware import Hardware
 from stages.core.params import Model
+from stages.core.processes import LAUNCHED_BY
 from stages.core.runs import stage_deps, training_run
 from stages.core.seals import is_whole
 
@@ -219,6 +221,29 @@ def test_a_signal_is_noted_once_and_obeyed_at_once_the_second_time(number: int, 
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+def test_among_several_processes_the_same_signal_from_two_sides_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.reason == "stopped by SIGTERM"
+        monkeypatch.setattr(checkpoints, "ECHO_SECONDS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_one_of_several_processes_notes_that_the_stage_above_its_launcher_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    above = psutil.Process(os.getppid()).ppid()
+    monkeypatch.setattr(checkpoints, "PARENT_SECONDS", 0.01)
+    for stage, gone in ((above, False), (above + 1, True)):
+        monkeypatch.setenv(LAUNCHED_BY, str(stage))
+        with StopRequest() as stop:
+            threading.Event().wait(0.2)
+            assert bool(stop.reason) == gone
 
 
 def test_the_death_of_the_parent_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -124,16 +125,24 @@ def test_a_user_s_mistake_is_one_line_from_two_processes_too(after: Project) -> 
     assert done.stderr == "error: The training loss is not a number any more. Lower train.learning_rate.\n"
 
 
-def test_torchrun_starts_the_stage_and_dvc_takes_what_it_made(project: Project) -> None:
+def free_port() -> str:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])
+
+
+@pytest.mark.enable_socket
+@pytest.mark.timeout(600)
+def test_torchrun_starts_two_machines_and_dvc_takes_what_they_made(project: Project) -> None:
     project.set("train", batch_size=4, processes=2, epochs=1)
     shutil.copytree(ROOT / "stages", "stages", ignore=shutil.ignore_patterns("__pycache__"))
     dvc("init", "--no-scm")
     dvc("repro", "tokenize")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*torchrun, "-m", "stages.train"], capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    machine = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1"]
+    machine.append(f"--master-port={free_port()}")
+    machines = [start(project, *machine, f"--node-rank={number}", "-m", "stages.train") for number in range(2)]
+    ends = [end_of(one) for one in machines]
+    assert [code for code, _ in ends] == [0, 0], ends
     by_hand = written()
     dvc("commit", "--force", "train")
     assert "Stage 'train' didn't change, skipping" in dvc("repro", "train")

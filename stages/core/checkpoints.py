@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,9 @@ from stages.core.processes import LAUNCHED_BY
 from stages.core.seals import hash_file, is_whole, seal
 
 PARENT_SECONDS = 1.0  # how often we look whether the process that started us is still there
+# Among several processes a second signal this soon is the first once more: a cluster sends it to each process and to
+# their launcher, which hands it on.
+ECHO_SECONDS = 5.0
 
 
 def hash_paths(paths: Iterable[Path]) -> str:
@@ -94,6 +98,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.reason = ""
         self.signal = signal.SIGTERM  # what to send to others that are to stop too
+        self._asked = 0.0  # when
         self._parent = PARENT  # as it was at the start: it may be gone by now
         self._done = threading.Event()
         self._before: dict[int, Any] = {}
@@ -110,8 +115,11 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.reason and "RANK" in os.environ and time.monotonic() - self._asked < ECHO_SECONDS:
+            return
         if self.reason:  # asked twice: the user does not want to wait for the save
             raise KeyboardInterrupt
+        self._asked = time.monotonic()
         self.signal = signal.Signals(number)
         self.reason = "stopped by Ctrl-C" if number == signal.SIGINT else "stopped by SIGTERM"
 

@@ -5,7 +5,6 @@ said by it in one line, and when it is gone the others save and end.
 """
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,6 @@ from stages.core.processes import LAUNCHED_BY, disconnect
 from stages.core.relayed import Relayed
 
 LOOK_SECONDS = 0.1  # how often we look whether they should stop
-LEAVE_SECONDS = 10.0  # that they have to end when they are not to save
 KINDS = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP")  # values of distributed_type that are known to work here
 PLAIN = {"compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU", "machine_rank": 0, "num_machines": 1}
 
@@ -148,15 +146,13 @@ def _started_by(launcher: int, stage: str) -> list[psutil.Process]:
 
 
 def _end(launcher: "subprocess.Popen[str]") -> None:
-    """End the launcher and all below it at once."""
-    below: list[psutil.Process] = []
+    """End the launcher and all below it at once; what is on disk stays whole."""
+    everyone: list[psutil.Process] = []
     with suppress(psutil.Error):
-        below = psutil.Process(launcher.pid).children(recursive=True)
-    launcher.send_signal(signal.SIGTERM)  # it ends the others
-    for process in psutil.wait_procs(below, timeout=LEAVE_SECONDS)[1]:
+        everyone = [psutil.Process(launcher.pid), *psutil.Process(launcher.pid).children(recursive=True)]
+    for process in everyone:
         with suppress(psutil.Error):
             process.kill()
-    launcher.kill()
     launcher.wait()
 
 
