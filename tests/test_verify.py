@@ -62,6 +62,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dvc("init", "--quiet")
         files = {"dvc.yaml": PIPELINE, "stages/prepare.py": PREPARE, "stages/train.py": TRAIN, "data/raw/a.csv": "a"}
         files["params.yaml"] = (ROOT / "params.yaml").read_text(encoding="utf-8")
+        files["models/base/config.json"] = "{}"
         files[".gitignore"] = "/data/prepared\n/models/finetuned\nsecret*\n"
         for name, content in files.items():
             put(name, content)
@@ -277,3 +278,18 @@ def eventually(condition: "object") -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def test_a_base_and_an_accelerate_config_that_git_does_not_hold_go_along(repository: Path) -> None:
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    text = text.replace("base: models/base ", "base: models/secret ")
+    put("params.yaml", text.replace("accelerate_config: none", "accelerate_config: secret.yaml"))
+    put("models/secret/config.json", "{}")
+    put("secret.yaml", "{}")
+    commit()
+    code, lines, errors = verify()
+    assert (code, errors) == (0, "")
+    assert lines[:2] == [
+        "verify    models/secret (1 of its files) is not in git; a copy of what is here goes along",
+        "verify    secret.yaml is not in git; a copy of what is here goes along",
+    ]
