@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-PIECE_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}  # logits of a piece
+PIECE_BYTES = {"cpu": 256 << 20, "cuda": 1 << 30}  # logits of a piece
 STEP = 64  # rows are filled up to a multiple: a CPU's matrix kernels are made anew for each new size
 BLOCK = 128  # rows of a piece whose softmax stays in a CPU's cache
 
