@@ -6,10 +6,11 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
 READY := $(VENV)/.ready
+OUTS := data/prepared data/tokenized models/finetuned models/export
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro prepare tokenize train evaluate export chat serve preset metrics plots report gate compare dag mlflow \
-        test test-all coverage lint format typecheck check lock clean clean-all
+.PHONY: help setup repro prepare tokenize train evaluate export verify restore recheck chat serve preset metrics plots report \
+        gate compare dag mlflow torture test test-all coverage lint format typecheck check lock bench profile clean clean-all
 
 help:  ## this list
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-10s  %s\n", $$1, $$2}'
@@ -29,6 +30,18 @@ repro: setup  ## run what has changed, from data to exported model
 
 prepare tokenize train evaluate export: setup  ## one stage and those before it, where they changed
 	@dvc repro $@
+
+restore: recheck  ## data, model and figures of the last commit again; params.yaml and data/raw stay as they are
+	@git checkout --quiet HEAD -- dvc.lock metrics
+	@dvc status --quiet || true  # what is damaged in DVC's cache goes
+	@dvc checkout --force || { echo "Not in DVC's cache any more: \`dvc pull\` fetches it, \`make repro\` makes it again." >&2; exit 1; }
+
+recheck: setup  ## have DVC read every byte again: `make recheck repro` finds what changed on the disk, and heals it
+	@for folder in "$$(dvc cache dir)/files" $(OUTS); do \
+	  if [ -d "$$folder" ]; then find "$$folder" -type f -exec chmod u+w {} + -exec touch {} +; fi; done
+
+verify: setup  ## run the last commit again in a clone elsewhere: do the same bits come out? KEEP=1 leaves the clone
+	@python -m stages.verify $(if $(KEEP),--keep)
 
 chat: setup  ## talk to the exported model in the terminal
 	@python -m stages.chat
@@ -67,6 +80,9 @@ test: setup  ## the tests, a few minutes
 test-all: setup  ## the slow tests too: whole pipelines
 	@python -m pytest -n 2 --cov --cov-report=term:skip-covered
 
+torture: setup  ## harm a small project 100 times and see that nothing is lost, half an hour; the table goes to docs/reliability.md
+	@python -m benchmarks.torture --faults 100 --seed 1 --minutes 60 --write-docs
+
 lint: setup  ## ruff
 	@ruff check . && ruff format --check .
 
@@ -84,8 +100,21 @@ lock:  ## compile pyproject.toml into requirements.txt (asks the package index)
 	  --no-emit-find-links --output-file requirements.txt pyproject.toml
 	@sed -i -E 's/\+cpu$$//' requirements.txt
 
+bench: setup  ## training beside the usual recipes, an hour: tables and chart in docs/performance.md
+	@python -c "import trl" 2>/dev/null || { echo "error: the rival recipes need TRL: .venv/bin/pip install 'trl>=1.16'"; exit 2; }
+	@mkdir -p benchmarks/results
+	@python -m benchmarks.side_by_side benchmarks/results/82M.json --title "82M shape"
+	@python -m benchmarks.side_by_side benchmarks/results/82M-fp32.json --title "82M shape, no bf16 units" \
+	  --precision fp32 --recipes usual trl lockstep
+	@python -m benchmarks.side_by_side benchmarks/results/base.json --title "embedded base" --shape base
+	@python -m benchmarks.training_step benchmarks/results/step.json
+	@python -m benchmarks.performance_page benchmarks/results/82M.json benchmarks/results/82M-fp32.json benchmarks/results/base.json
+
+profile: setup  ## where a training step's time goes: profile/trace.json and the twenty dearest operations
+	@python -m benchmarks.profile_step profile
+
 clean:  ## remove what the stages made (kept in DVC's cache)
-	@rm -rf data/prepared data/tokenized models/finetuned models/export dvc_plots htmlcov .coverage
+	@rm -rf $(OUTS) dvc_plots htmlcov .coverage
 
 clean-all: clean  ## also .venv, DVC's cache, checkpoints and the tracker
 	@rm -rf $(VENV) .lock .dvc/cache .dvc/tmp .checkpoints mlflow.db mlartifacts

@@ -1,1 +1,5 @@
-"""Programs that measure Lockstep and make what it ships; no stage needs them."""
+"""What is measured, and how; docs/performance.md says when and with what result."""
+
+from stages.core.command import set_environment
+
+set_environment()  # before torch is loaded; for rival recipes too

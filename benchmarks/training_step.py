@@ -1,10 +1,11 @@
 """Times one optimizer step of this pipeline against the usual recipe, on the same rows, in one process.
 
-    python -m benchmarks.training_step OUT.json [--shapes 124M 355M] [--steps 20] [--tokens 16384]
+    python -m benchmarks.training_step OUT.json [--shapes 124M 355M] [--rows questions chunks texts] [--tokens 16384]
 
 The usual recipe pads every row to the longest and computes logits and loss at every position. Both use the same model,
-AdamW (fused), bf16 autocast where the device has it. Utilisation is 6 * weights * real tokens per second over the
-matrix-product peak measured in the same run; attention and padding count for nothing in it.
+AdamW (fused), bf16 autocast where the device has it. Utilisation is the operations of the weights' products that our
+step needs (see `operations`) over the time and the matrix-product peak measured in the same run; attention, padding and
+the optimizer count for nothing in it.
 """
 
 import argparse
@@ -12,20 +13,21 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from stages.core.batches import IGNORED, collate
 from stages.core.hardware import Hardware, set_up
 from stages.core.params import Device
-from stages.core.scoring import target_logits, to_device
+from stages.core.scoring import to_device
+from stages.core.training_step import TrainingStep, choose_step
 
 SHAPES = {  # layers, heads, width, vocabulary, context
-    "toy": (2, 2, 64, 512, 256),
+    "toy": (2, 2, 64, 8192, 256),
     "base": (4, 6, 384, 8192, 512),
     "82M": (6, 12, 768, 50257, 1024),
     "124M": (12, 12, 768, 50257, 1024),
@@ -72,11 +74,23 @@ def text_rows(tokens: int, vocabulary: int, context: int, seed: int) -> list[dic
     ]
 
 
-def our_loss(model: GPT2LMHeadModel, rows: list[dict[str, Any]]) -> torch.Tensor:
-    """This pipeline's loss of a batch: packed, logits at targets only."""
-    batch = to_device(collate(rows, 0, packing=True), model.device)
-    logits = target_logits(model, batch)
-    return functional.cross_entropy(logits.float(), batch["targets"])
+def chunk_rows(vocabulary: int, seed: int) -> list[dict[str, Any]]:
+    """Eight chunks of 200 tokens of plain text, the batch of a well-known recipe."""
+    return text_rows(1600, vocabulary, 200, seed)
+
+
+def operations(model: GPT2LMHeadModel, tokens: int, targets: int) -> float:
+    """Floating-point operations of a step's products with weights: forward 2 and backward 4 for each weight of the
+    layers and token, and for each weight of the output layer and target."""
+    head = model.get_output_embeddings().weight.numel()
+    body = sum(weight.numel() for weight in model.base_model.h.parameters() if weight.dim() == 2)
+    return 6.0 * (body * tokens + head * targets)
+
+
+def our_loss(step: TrainingStep, model: GPT2LMHeadModel, rows: list[dict[str, Any]]) -> torch.Tensor:
+    """This pipeline's loss of a batch."""
+    batch = to_device(collate(rows, 0, step.layout), model.device)
+    return step.loss(model, batch) / batch["targets"].numel()
 
 
 def usual_loss(model: GPT2LMHeadModel, rows: list[dict[str, Any]]) -> torch.Tensor:
@@ -131,13 +145,22 @@ def synchronize(device: str) -> None:
 def measure(shape: str, kind: str, tokens: int, steps: int, hardware: Hardware, peak: float) -> dict[str, Any]:
     """One line of the table: both ways on one shape and kind of rows, interleaved."""
     _, _, _, vocabulary, context = SHAPES[shape]
-    rows = question_rows(tokens, vocabulary, 0) if kind == "questions" else text_rows(tokens, vocabulary, context, 0)
+    rows = {
+        "questions": lambda: question_rows(tokens, vocabulary, 0),
+        "texts": lambda: text_rows(tokens, vocabulary, context, 0),
+        "chunks": lambda: chunk_rows(vocabulary, 0),
+    }[kind]()
     real = sum(len(row["input_ids"]) for row in rows)
+    targets = sum(len(row["input_ids"]) - row["target_start"] for row in rows)
     model = make_model(shape, hardware.device)
     weights = sum(parameter.numel() for parameter in model.parameters())
     times: dict[str, list[float]] = {"ours": [], "usual": []}
+    usual_attention = model.config._attn_implementation
+    step = choose_step(model, rows[0], hardware, packing=True)
+    attention = {"ours": model.config._attn_implementation, "usual": usual_attention}
     for _ in range(REPEATS):
-        for name, loss in (("ours", our_loss), ("usual", usual_loss)):
+        for name, loss in (("ours", partial(our_loss, step)), ("usual", usual_loss)):
+            model.set_attn_implementation(attention[name])
             times[name].append(seconds_per_step(model, loss, rows, hardware, steps))
     pace = {name: real / statistics.median(values) for name, values in times.items()}
     return {
@@ -147,9 +170,10 @@ def measure(shape: str, kind: str, tokens: int, steps: int, hardware: Hardware, 
         "tokens_per_step": real,
         "ours_tokens_per_second": round(pace["ours"]),
         "usual_tokens_per_second": round(pace["usual"]),
+        "ours_seconds_per_step": round(statistics.median(times["ours"]), 3),
+        "usual_seconds_per_step": round(statistics.median(times["usual"]), 3),
         "ratio": round(pace["ours"] / pace["usual"], 2),
-        "utilisation": round(6 * weights * pace["ours"] / peak, 3),
-        "usual_utilisation": round(6 * weights * pace["usual"] / peak, 3),
+        "utilisation": round(operations(model, real, targets) / statistics.median(times["ours"]) / peak, 3),
     }
 
 
@@ -158,6 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_step", description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=["base", "82M"])
+    parser.add_argument("--rows", nargs="+", choices=("questions", "texts", "chunks"), default=["questions", "chunks"])
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--tokens", type=int, default=2048)
     parser.add_argument("--deterministic", action="store_true", help="time deterministic algorithms")
@@ -172,7 +197,7 @@ def main() -> None:
         "lines": [],
     }
     for shape in options.shapes:
-        for kind in ("questions", "texts"):
+        for kind in options.rows:
             line = measure(shape, kind, options.tokens, options.steps, hardware, peak)
             print(json.dumps(line), flush=True)
             result["lines"].append(line)

@@ -118,11 +118,13 @@ def answer_and_end(arguments: argparse.Namespace, settings: Mapping[str, int | f
 
 
 def check_model(model: str) -> None:
-    """Raise LockstepError where a model folder is missing, before anything heavy is loaded."""
+    """Raise LockstepError where a model folder is missing or not whole, before anything heavy is loaded."""
+    from stages.core.exported import check_sizes
     from stages.core.hub import is_folder
 
     config = Path(model).expanduser() / "config.json"
     if config.is_file():
+        check_sizes(config.parent)
         return
     if Path(model) == EXPORT:
         raise LockstepError(f"{EXPORT} holds no model yet.", "Run `make repro` first.")
@@ -134,9 +136,9 @@ def check_model(model: str) -> None:
 
 @cache
 def _assistant(model: str, revision: str | None) -> "Assistant":
-    from stages.core.conversation import load_assistant
+    from stages.core.exported import load_exported
 
-    return load_assistant(model, revision)
+    return load_exported(model, revision)
 
 
 def _load_meanwhile(model: str, waiting: Callable[[str], AbstractContextManager[None]]) -> "Callable[[], Assistant]":

@@ -1,4 +1,4 @@
-"""check: say what is wrong with params.yaml before anything is run.
+"""check: say what is wrong with params.yaml or dvc.lock, or in the way, before anything is run.
 
 `make repro` begins with it, so that a misspelt setting of the last stage is found before the first stage starts.
 """
@@ -14,13 +14,17 @@ from stages.core.errors import run_command
 
 
 def main() -> None:
-    """Check the settings. Raises LockstepError listing every problem."""
+    """Check the settings and dvc.lock. Raises LockstepError naming what is wrong, or when another DVC runs here."""
     describe("check", __doc__)
+    from stages.core.dvc_processes import check_dvc_is_free
     from stages.core.hub import check_push, is_folder, resolve_base
     from stages.core.inputs import find_sources, kind_of
+    from stages.core.lock_damage import check_lock
     from stages.core.params import load_params
 
     params = load_params()
+    check_dvc_is_free()
+    check_lock()
     kind_of(find_sources(params.data.path, params.data.files), params.data.kind)
     if is_folder(params.model.base):
         resolve_base(params.model.base, params.model.revision)

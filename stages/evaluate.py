@@ -10,8 +10,7 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
     sys.stderr.write("error: Run it as `python -m stages.evaluate` from the project's root.\n")
     sys.exit(2)
 
-from stages.core.command import describe
-from stages.core.errors import run_command
+from stages.core.command import describe, run_stage
 
 
 def main() -> None:
@@ -24,14 +23,17 @@ def main() -> None:
     from stages.core.held_out import read_held_out
     from stages.core.model import build_model, load_model
     from stages.core.params import load_params
-    from stages.core.paths import FINETUNED, REPORT, SAMPLES
+    from stages.core.paths import FINETUNED, PREPARED, REPORT, SAMPLES, TOKENIZED
     from stages.core.prompt import read_prompt
     from stages.core.samples import answers_of
+    from stages.core.seals import check_seal
     from stages.core.tokenizer import load_tokenizer
     from stages.core.tracking import track
     from stages.core.verdict import caveats, verdict
 
     params = load_params()
+    for folder, stage in ((FINETUNED, "train"), (TOKENIZED, "tokenize"), (PREPARED, "prepare")):
+        check_seal(folder, stage)
     hardware = set_up(params.device, params.seed)
     prompt = read_prompt(FINETUNED, "make train")
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
@@ -43,7 +45,7 @@ def main() -> None:
     scored, answers = {}, {}
     for name, load in loaders.items():  # one after the other: only one model is in memory at a time
         model = load().to(hardware.device)  # type: ignore[arg-type]
-        scored[name] = score_model(model, tokenizer, held_out.rows, held_out.trained, hardware, name)
+        scored[name] = score_model(model, tokenizer, held_out.rows, held_out.trained, hardware, held_out.kind, name)
         answers[name] = answers_of(model, tokenizer, prompt, held_out.asked, params.generation)
     texts = answer_texts(held_out, answers)
     metrics = evaluation_metrics(held_out, scored, answers, texts, params.evaluate, params.seed)
@@ -70,4 +72,4 @@ def lay_out_report() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage(main)

@@ -1,7 +1,7 @@
 """export: the fine-tuned model as a folder that stands by itself, and to the Hub when asked.
 
 Reads models/finetuned and the metrics; writes models/export: weights, tokenizer with chat template, generation config,
-prompt and model card.
+prompt, model card, and a receipt with the hash of everything the model was made from.
 """
 
 if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
@@ -10,8 +10,12 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
     sys.stderr.write("error: Run it as `python -m stages.export` from the project's root.\n")
     sys.exit(2)
 
-from stages.core.command import describe
-from stages.core.errors import run_command
+from typing import TYPE_CHECKING, Any
+
+from stages.core.command import describe, run_stage
+
+if TYPE_CHECKING:
+    from stages.core.params import Params
 
 
 def main() -> None:
@@ -21,18 +25,22 @@ def main() -> None:
 
     from stages.core.card import model_card
     from stages.core.console import say
-    from stages.core.files import read_json, whole_folder, write_text
+    from stages.core.files import read_json, whole_folder, write_json, write_text
     from stages.core.hub import check_push, push_folder
+    from stages.core.inputs import sources_of
     from stages.core.model import export_dtype, generation_config, load_model, save_model
     from stages.core.params import load_params
-    from stages.core.paths import EVALUATE_METRICS, EXPORT, FINETUNED, TRAIN_METRICS
+    from stages.core.paths import EVALUATE_METRICS, EXPORT, FINETUNED, PROVENANCE, RECEIPT, TRAIN_METRICS
     from stages.core.prompt import read_prompt, write_prompt
+    from stages.core.receipt import make_receipt
+    from stages.core.seals import check_seal
     from stages.core.tokenizer import load_tokenizer, opening_ids
     from stages.core.tracking import track
 
     params = load_params()
     if params.export.push_to_hub:
         check_push(params.export.hub_repo)
+    check_seal(FINETUNED, "train")
     prompt = replace(read_prompt(FINETUNED, "make train"), history_turns=params.generation.history_turns)
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
     model = load_model(FINETUNED, "models/finetuned").to(export_dtype(params.export.weights))
@@ -46,10 +54,13 @@ def main() -> None:
         evaluate=read_json(EVALUATE_METRICS, "make evaluate"),
         train=read_json(TRAIN_METRICS, "make train"),
     )
+    data = {source.name: source.path for source in sources_of(params.data)[0]}
+    provenance = read_json(PROVENANCE, "make train")
     with whole_folder(EXPORT) as folder:
         save_model(model, tokenizer, folder, generation_config(params.generation, tokenizer))
         write_prompt(folder, prompt)
         write_text(folder / "README.md", card)
+        write_json(folder / RECEIPT.name, make_receipt(folder, data, decided(params), provenance))
     where = str(EXPORT)
     if params.export.push_to_hub:
         where = push_folder(EXPORT, str(params.export.hub_repo), params.export.hub_private)
@@ -57,5 +68,23 @@ def main() -> None:
     say("export", f"{where}: talk to it with `make chat`")
 
 
+def decided(params: "Params") -> dict[str, Any]:
+    """The settings that the receipt names: all that decide what is exported."""
+    return {
+        "seed": params.seed,
+        "data": params.data,
+        "split": params.split,
+        "prompt": params.prompt,
+        "tokenize": params.tokenize,
+        "model": params.model,
+        "device": params.device,
+        "train": params.train,
+        "evaluate": params.evaluate,
+        "generation": params.generation,
+        "export.weights": params.export.weights,
+        "export.hub_repo": params.export.hub_repo,
+    }
+
+
 if __name__ == "__main__":
-    run_command(main)
+    run_stage(main)

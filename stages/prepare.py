@@ -10,8 +10,7 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
     sys.stderr.write("error: Run it as `python -m stages.prepare` from the project's root.\n")
     sys.exit(2)
 
-from stages.core.command import describe
-from stages.core.errors import run_command
+from stages.core.command import describe, run_stage
 
 
 def main() -> None:
@@ -20,21 +19,19 @@ def main() -> None:
     from stages.core.assignment import assign_rows
     from stages.core.console import say
     from stages.core.files import whole_folder, write_json, write_json_lines
-    from stages.core.inputs import find_corrections, find_sources, kind_of
+    from stages.core.inputs import sources_of
     from stages.core.leakage import leakage
     from stages.core.params import load_params
-    from stages.core.paths import CORRECTIONS, PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
+    from stages.core.paths import PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
     from stages.core.prepared import prepare_metrics, rejected, split_records, summary
     from stages.core.readers import Noted, read_rows
     from stages.core.records import write_records
+    from stages.core.seals import seal
     from stages.core.spool import spool_rows
     from stages.core.tracking import track
 
     params = load_params()
-    corrections = str(CORRECTIONS) if params.data.corrections else None
-    sources = find_sources(params.data.path, params.data.files, corrections)
-    kind = kind_of(sources, params.data.kind)
-    sources += find_corrections(corrections) if kind == "qa" else []
+    sources, kind = sources_of(params.data)
     names = [source.name for source in sources]
     noted = Noted()
     with whole_folder(PREPARED) as folder:
@@ -47,6 +44,7 @@ def main() -> None:
         spool.path.unlink()
         leaks = leakage(paths, kind, params.split.near_duplicate)
         metrics = prepare_metrics(spool, rows, kind, noted, written, leaks)
+        seal(folder)
     write_json(PREPARE_METRICS, metrics)
     track("prepare", params, metrics)
     for line in summary(metrics):
@@ -54,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage(main)

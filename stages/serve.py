@@ -51,15 +51,15 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads or model_threads())
     from stages.core.batching import Scheduler
-    from stages.core.conversation import load_assistant
+    from stages.core.exported import load_exported
     from stages.core.hub import resolve_base
     from stages.core.model_panel import read_card
     from stages.core.service import Service
     from stages.core.web_app import create_app
     from stages.core.web_server import WebServer, serve_until
 
+    assistant = load_exported(arguments.model, arguments.revision)
     folder = resolve_base(arguments.model, arguments.revision)
-    assistant = load_assistant(arguments.model, arguments.revision)
     places = min(arguments.places, places_in_memory(assistant))
     scheduler = Scheduler(assistant.engine, places, arguments.queue)
     service = Service(assistant, scheduler, arguments.seconds, int(time.time()))

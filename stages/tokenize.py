@@ -10,8 +10,7 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
     sys.stderr.write("error: Run it as `python -m stages.tokenize` from the project's root.\n")
     sys.exit(2)
 
-from stages.core.command import describe
-from stages.core.errors import run_command
+from stages.core.command import describe, run_stage
 
 
 def main() -> None:
@@ -21,22 +20,26 @@ def main() -> None:
     from stages.core.console import say
     from stages.core.files import whole_folder, write_json, write_json_lines
     from stages.core.params import load_params
-    from stages.core.paths import SPLITS, TOKENIZE_METRICS, TOKENIZED, prepared_split
+    from stages.core.paths import PREPARED, TOKENIZE_METRICS, TOKENIZED
     from stages.core.prompt import Prompt, write_prompt
-    from stages.core.tokenization import RowMaker, base_tokenizer, prepared_kind, rejected, token_metrics
-    from stages.core.tokenizer import save_tokenizer
+    from stages.core.row_maker import RowMaker
+    from stages.core.seals import check_seal, seal
+    from stages.core.tokenization import base_tokenizer, prepared_kind, rejected, token_metrics
+    from stages.core.tokenizer import encoder_of, save_tokenizer
     from stages.core.tracking import track
 
     params = load_params()
+    check_seal(PREPARED, "prepare")
     tokenizer, vocabulary = base_tokenizer(params.model, params.tokenize)
     prompt = Prompt(prepared_kind(), params.prompt.template)
-    maker = RowMaker(tokenizer, prompt, params.prompt.loss_on, params.tokenize)
+    maker = RowMaker(encoder_of(tokenizer), prompt, params.prompt.loss_on, params.tokenize)
     with whole_folder(TOKENIZED) as folder:
-        sizes = {split: write_rows(folder / split, maker.make(prepared_split(split))) for split in SPLITS}
+        sizes = {split: write_rows(folder / split, blocks) for split, blocks in maker.make()}
         metrics = token_metrics(prompt.kind, sizes, maker.noted) | vocabulary
         save_tokenizer(tokenizer, folder / "tokenizer")
         write_prompt(folder, prompt)
         write_json_lines(folder / "rejects.jsonl", rejected(maker.noted))
+        seal(folder)
     write_json(TOKENIZE_METRICS, metrics)
     track("tokenize", params, metrics)
     rows = sum(metrics["rows"].values())
@@ -48,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage(main)

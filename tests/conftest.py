@@ -123,3 +123,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[P
 def after(tmp_path: Path, base: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy of `finished` as the current folder."""
     return Project(tmp_path / "copy", base, monkeypatch, like=finished)
+
+
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
+    """A git repository in which `dvc repro` has run and was committed; to be copied, not changed."""
+    from repositories import commit, dvc, git, make_repository
+
+    with pytest.MonkeyPatch.context() as patch:
+        made = make_repository(tmp_path_factory.mktemp("committed") / "project", base, patch)
+        git("config", "user.name", "tester")
+        git("config", "user.email", "tester@example.org")
+        made.set("train", epochs=40, checkpoint_minutes=0.001)
+        dvc("repro", "--quiet")
+        commit()
+        return made.folder
+
+
+@pytest.fixture
+def repository(tmp_path: Path, base: Path, committed: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of `committed` as the current folder."""
+    return Project(tmp_path / "project", base, monkeypatch, like=committed)

@@ -8,19 +8,20 @@ from projects import hashes
 
 from stages.core.arrow import iterate_rows, read_rows, write_rows
 from stages.core.errors import LockstepError
-from stages.core.rows import Row
+from stages.core.rows import Row, RowBlock
 
 ROWS = [Row([5, 6, 7, 0], 2, 3), Row([1, 0], 1, 1), Row(list(range(300)), 1, 200)]
+BLOCK = RowBlock.of(ROWS)
 
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
-    sizes = write_rows(tmp_path / "train", iter(ROWS))
+    sizes = write_rows(tmp_path / "train", iter([BLOCK]))
     assert sizes.tolist() == [[4, 2], [2, 1], [300, 299]]
     assert list(iterate_rows(read_rows(tmp_path / "train"))) == ROWS
 
 
 def test_the_folder_is_what_datasets_writes_and_nothing_more(tmp_path: Path) -> None:
-    write_rows(tmp_path / "train", ROWS)
+    write_rows(tmp_path / "train", [BLOCK])
     assert sorted(hashes(tmp_path)) == [
         "train/data-00000-of-00001.arrow",
         "train/dataset_info.json",
@@ -31,15 +32,22 @@ def test_the_folder_is_what_datasets_writes_and_nothing_more(tmp_path: Path) -> 
 def test_the_same_rows_give_the_same_bytes_wherever_they_lie(tmp_path: Path) -> None:
     for place in ("one", "another"):
         (tmp_path / place).mkdir()
-        write_rows(tmp_path / place / "train", ROWS * 700)
+        write_rows(tmp_path / place / "train", [BLOCK] * 700)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "another")
     for file in (tmp_path / "one" / "train").glob("*.json"):
         assert str(tmp_path) not in file.read_text(encoding="utf-8")
 
 
+def test_how_rows_come_in_blocks_changes_no_byte(tmp_path: Path) -> None:
+    for name, sizes in (("one", [2500]), ("two", [1, 999, 1500]), ("three", [0, 7, 2493])):
+        blocks = (RowBlock.of((ROWS * 834)[sum(sizes[:n]) : sum(sizes[: n + 1])]) for n in range(len(sizes)))
+        write_rows(tmp_path / name, blocks)
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "two") == hashes(tmp_path / "three")
+
+
 def test_other_rows_have_another_fingerprint(tmp_path: Path) -> None:
     for name, rows in (("one", ROWS), ("two", ROWS[:2])):
-        write_rows(tmp_path / name, rows)
+        write_rows(tmp_path / name, [RowBlock.of(rows)])
     one, two = (json.loads((tmp_path / name / "state.json").read_text())["_fingerprint"] for name in ("one", "two"))
     assert one != two
 
@@ -57,7 +65,7 @@ def test_missing_rows_say_what_makes_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keep", [0, 100, 1200])
 def test_truncated_rows_are_one_clear_line(tmp_path: Path, keep: int) -> None:
-    write_rows(tmp_path / "train", ROWS)
+    write_rows(tmp_path / "train", [BLOCK])
     path = tmp_path / "train" / "data-00000-of-00001.arrow"
     assert path.stat().st_size > keep
     path.write_bytes(path.read_bytes()[:keep])

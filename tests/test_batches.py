@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.core.batches import batches_by_length, collate
+from stages.core.batches import Layout, batches_by_length, collate
 
 PAD = 9
 
@@ -23,7 +23,7 @@ def learnt(batch: dict[str, Any]) -> list[tuple[int, int]]:
 
 
 def test_equally_long_rows_are_stacked_without_mask() -> None:
-    batch = collate([row(1, 2, 3), row(4, 5, 6, start=2)], PAD, packing=True)
+    batch = collate([row(1, 2, 3), row(4, 5, 6, start=2)], PAD, "line")
     assert batch["input_ids"].tolist() == [[1, 2, 3], [4, 5, 6]]
     assert not {"attention_mask", "position_ids"} & set(batch)
     assert learnt(batch) == [(1, 2), (2, 3), (5, 6)]
@@ -31,19 +31,34 @@ def test_equally_long_rows_are_stacked_without_mask() -> None:
 
 
 def test_padding_is_masked_and_never_a_target() -> None:
-    batch = collate([row(1, 2, 3, start=2), row(4, 9)], PAD, packing=False)
+    batch = collate([row(1, 2, 3, start=2), row(4, 9)], PAD, "padded")
     assert batch["input_ids"].tolist() == [[1, 2, 3], [4, 9, PAD]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert learnt(batch) == [(2, 3), (4, 9)]
     assert batch["tokens"] == 5
 
 
-def test_packed_rows_count_their_positions_from_nought() -> None:
-    batch = collate([row(1, 2, 3, 4), row(5, 6, start=1), row(7, 8)], PAD, packing=True)
+@pytest.mark.parametrize("layout", ["line", "bins"])
+def test_packed_rows_count_their_positions_from_nought(layout: Layout) -> None:
+    batch = collate([row(5, 6, start=1), row(1, 2, 3, 4), row(7, 8)], PAD, layout)
     assert learnt(batch) == [(1, 2), (2, 3), (3, 4), (5, 6), (7, 8)]
     flat = list(zip(batch["input_ids"].flatten().tolist(), batch["position_ids"].flatten().tolist(), strict=True))
     assert {(1, 0), (4, 3), (5, 0), (6, 1), (7, 0), (8, 1)} <= set(flat)
     assert batch["tokens"] == 8
+
+
+def test_a_line_says_where_each_row_begins() -> None:
+    batch = collate([row(5, 6), row(1, 2, 3, 4), row(7, 8)], PAD, "line")
+    assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 5, 6, 7, 8]]
+    assert batch["attention_mask"].tolist() == [[[[0, 4, 6, 8]]]]
+
+
+def test_a_line_is_filled_up_with_a_row_of_padding_shorter_than_the_longest() -> None:
+    batch = collate([row(5, 6), row(1, 2, 3, 4), row(7, 8, 10)], PAD, "line")
+    assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 7, 8, 10, 5, 6, PAD, PAD, PAD]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1, 2, 0, 1, 0, 1, 2]]
+    assert batch["attention_mask"].tolist() == [[[[0, 4, 7, 9, 12]]]]
+    assert (learnt(batch), batch["tokens"]) == ([(1, 2), (2, 3), (3, 4), (5, 6), (7, 8), (8, 10)], 9)
 
 
 ROWS = st.lists(
@@ -52,18 +67,18 @@ ROWS = st.lists(
 
 
 @settings(deadline=None)
-@given(ROWS, st.booleans())
-def test_every_layout_has_the_same_targets(shapes: list[tuple[int, int]], packing: bool) -> None:
+@given(ROWS, st.sampled_from(["line", "bins", "padded"]))
+def test_every_layout_has_the_same_targets(shapes: list[tuple[int, int]], layout: Layout) -> None:
     rows, expected, token = [], [], 100
     for length, start in shapes:
         ids = list(range(token, token + length))
         rows.append(row(*ids, start=start))
         expected += [(ids[place - 1], ids[place]) for place in range(start, length)]
         token += length
-    batch = collate(rows, PAD, packing)
+    batch = collate(rows, PAD, layout)
     assert learnt(batch) == expected
     assert batch["tokens"] == sum(length for length, _ in shapes)
-    assert all(value.dtype == torch.long for value in batch.values() if torch.is_tensor(value))
+    assert not any(value.is_floating_point() for value in batch.values() if torch.is_tensor(value))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,9 @@
 """The check before a run: what is wrong is said before the first stage starts."""
 
+import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -42,6 +46,39 @@ def test_each_mistake_is_found_before_anything_runs(
 
 def test_a_hub_base_is_not_asked_for_by_the_check(project: Project) -> None:
     project.set("model", base="distilgpt2")
+    project.run("check")
+
+
+def locks(project: Project, process: int) -> None:
+    project.put(".dvc/tmp/rwlock", json.dumps({"write": {"/p/data/prepared": {"pid": process, "cmd": "dvc repro"}}}))
+
+
+def test_a_second_run_says_that_the_first_is_at_work(project: Project) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    locks(project, process.pid)
+    project.run("check")  # what a killed DVC left is in nobody's way
+    locks(project, os.getpid())
+    project.run("check")  # nor is a process of another kind that has its number now
+    command = ["/bin/dvc", "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(command, executable=sys.executable, stdin=subprocess.PIPE) as other:
+        locks(project, other.pid)
+        with pytest.raises(
+            LockstepError, match=rf"already \(process {other.pid}\)\. Wait for it to end, then run again"
+        ):
+            project.run("check")
+        other.kill()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"write": {"a": 3}}'])
+def test_locks_that_dvc_could_not_read_are_named_with_what_to_do(project: Project, content: str) -> None:
+    project.put(".dvc/tmp/rwlock", content)
+    with pytest.raises(LockstepError, match=r"rwlock is damaged.*Run `rm \.dvc/tmp/rwlock` while no DVC"):
+        project.run("check")
+
+
+def test_locks_of_a_dvc_that_has_ended_pass(project: Project) -> None:
+    project.put(".dvc/tmp/rwlock", '{"read": {}}')
     project.run("check")
 
 

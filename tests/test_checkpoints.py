@@ -1,14 +1,16 @@
 """Checkpoints: whole or ignored, kept for one run only, and asked to stop in time."""
 
-import json
 import os
+import shutil
 import signal
-import subprocess
-import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from projects import ROOT
@@ -18,15 +20,16 @@ from stages.core.checkpoints import (
     StopRequest,
     fingerprint,
     hash_paths,
-    is_whole,
     keep_latest,
     latest_whole,
-    seal,
+    seal_checkpoint,
 )
-from stages.core.errors import LockstepError
+from stages.core.errors import Stopped
 from stages.core.hardware import Hardware
 from stages.core.params import Model
+from stages.core.processes import LAUNCHED_BY
 from stages.core.runs import stage_deps, training_run
+from stages.core.seals import is_whole
 
 MODEL = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["model"]
 
@@ -37,40 +40,8 @@ def checkpoint(folder: Path, step: int, sealed: bool = True) -> Path:
     (made / "model.safetensors").write_bytes(bytes(range(200)))
     (made / "rng" / "state").write_text("4")
     if sealed:
-        seal(made)
+        seal_checkpoint(made)
     return made
-
-
-def test_a_sealed_checkpoint_is_whole(tmp_path: Path) -> None:
-    assert is_whole(checkpoint(tmp_path, 1))
-
-
-@pytest.mark.parametrize("bit", [0, 777, 1599])
-def test_one_flipped_bit_breaks_the_seal(tmp_path: Path, bit: int) -> None:
-    path = checkpoint(tmp_path, 1) / "model.safetensors"
-    content = bytearray(path.read_bytes())
-    content[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(content)
-    assert not is_whole(tmp_path / "checkpoint-1")
-
-
-@pytest.mark.parametrize("size", [0, 1, 199])
-def test_a_truncated_file_breaks_the_seal(tmp_path: Path, size: int) -> None:
-    os.truncate(checkpoint(tmp_path, 1) / "model.safetensors", size)
-    assert not is_whole(tmp_path / "checkpoint-1")
-
-
-def test_a_missing_file_breaks_the_seal(tmp_path: Path) -> None:
-    (checkpoint(tmp_path, 1) / "rng" / "state").unlink()
-    assert not is_whole(tmp_path / "checkpoint-1")
-
-
-@pytest.mark.parametrize("content", [None, "", "[]", "{", '{"model.safetensors": 3}', '"x"'])
-def test_without_a_readable_seal_a_checkpoint_is_not_whole(tmp_path: Path, content: str | None) -> None:
-    made = checkpoint(tmp_path, 1, sealed=False)
-    if content is not None:
-        (made / "sealed.json").write_text(content)
-    assert not is_whole(made)
 
 
 def test_the_latest_whole_checkpoint_is_found_by_number_and_broken_ones_go(tmp_path: Path) -> None:
@@ -126,8 +97,13 @@ def run_folder(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return tmp_path
 
 
+def run_of(settings: Any = "x", stop: Any = None, **model: Any) -> AbstractContextManager[Path]:
+    chosen = Model.model_validate({**MODEL, "base": "./base", **model})
+    return training_run([settings], chosen, stop or StopRequest())
+
+
 def name_of(settings: Any = "x", **model: Any) -> str:
-    with training_run([settings], Model.model_validate({**MODEL, "base": "./base", **model})) as folder:
+    with run_of(settings, **model) as folder:
         return folder.name
 
 
@@ -141,33 +117,91 @@ def test_a_run_has_its_own_folder_for_its_settings_base_data_and_code(run_folder
 
 
 def test_a_run_that_ends_well_leaves_nothing(run_folder: Path) -> None:
-    with training_run(["x"], Model.model_validate({**MODEL, "base": "./base"})) as folder:
+    with run_of() as folder:
         checkpoint(folder, 1)
     assert list((run_folder / ".checkpoints").iterdir()) == []
 
 
 def test_a_run_that_fails_keeps_its_checkpoints(run_folder: Path) -> None:
-    settings = Model.model_validate({**MODEL, "base": "./base"})
-    with pytest.raises(ZeroDivisionError), training_run(["x"], settings) as folder:
+    with pytest.raises(ZeroDivisionError), run_of() as folder:
         kept = checkpoint(folder, 1)
         raise ZeroDivisionError
     assert is_whole(kept)
 
 
-def test_the_same_run_cannot_go_on_twice(run_folder: Path) -> None:
-    settings = Model.model_validate({**MODEL, "base": "./base"})
-    with training_run(["x"], settings) as folder:
-        second = (
-            "from filelock import FileLock, Timeout\n"
-            f"try: FileLock({str(folder) + '.lock'!r}, timeout=0).acquire()\n"
-            "except Timeout: print('locked')"
-        )
-        done = subprocess.run([sys.executable, "-c", second], capture_output=True, text=True, check=True)
-        assert done.stdout == "locked\n"
-        said = r"This very training run is going on in another process\. Wait for it to end\."
-        with pytest.raises(LockstepError, match=said), training_run(["x"], settings):
-            pass
+def test_the_same_run_waits_for_the_first_to_end(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with run_of() as folder:
+            order.append(f"second, {len(list(folder.iterdir()))} checkpoints")
+
+    with run_of() as folder:
+        checkpoint(folder, 1)
+        thread = threading.Thread(target=second)
+        thread.start()
+        while "waiting for it to end" not in capsys.readouterr().out:
+            thread.join(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second, 0 checkpoints"]
+    assert list((run_folder / ".checkpoints").iterdir()) == []
+
+
+def test_a_run_that_waits_can_be_stopped(run_folder: Path) -> None:
+    stop = StopRequest()
+    stop.reason = "stopped by SIGTERM"
+    with run_of(), ThreadPoolExecutor() as other:
+        error = other.submit(lambda: run_of(stop=stop).__enter__()).exception()
+    assert isinstance(error, Stopped)
+    assert str(error) == "stopped by SIGTERM while it waited for another process"
+
+
+def test_checkpoints_that_nobody_went_on_with_go_after_a_month(run_folder: Path) -> None:
+    folders = []
+    for days in (31, 29):
+        with suppress(ZeroDivisionError), run_of(days) as folder:
+            raise ZeroDivisionError
+        os.utime(folder, (0, time.time() - days * 86400))
+        folders.append(folder)
+    with run_of(31) as folder:
         assert folder.exists()
+    old, recent = folders
+    with run_of(31):
+        os.utime(old, (0, 0))
+        with run_of():  # while its run goes on nobody's checkpoints are forgotten
+            pass
+        assert old.exists()
+    assert recent.exists()
+
+
+def test_a_forgotten_run_is_removed_with_its_lock(run_folder: Path) -> None:
+    with suppress(ZeroDivisionError), run_of(31) as old:
+        raise ZeroDivisionError
+    os.utime(old, (0, time.time() - 31 * 86400))
+    with run_of():
+        pass
+    assert list((run_folder / ".checkpoints").iterdir()) == []
+
+
+def test_in_a_copy_that_dvc_made_for_an_experiment_checkpoints_lie_in_the_project(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = name_of()
+    copy = run_folder / ".dvc" / "tmp" / "exps" / "tmp1"
+    for name in ("dvc.yaml", "stages/train.py", "data/tokenized/rows", "base/config.json"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(run_folder / name, copy / name)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(run_folder))
+    with run_of() as folder:
+        assert folder == run_folder / ".checkpoints" / here
+
+
+def test_the_dvc_root_of_another_project_is_none_of_ours(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(run_folder.parent))
+    with run_of() as folder:
+        assert folder.parent == Path(".checkpoints")
 
 
 def test_the_deps_of_a_stage_are_those_of_dvc_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +223,29 @@ def test_a_signal_is_noted_once_and_obeyed_at_once_the_second_time(number: int, 
     assert signal.getsignal(number) is before
 
 
+def test_among_several_processes_the_same_signal_from_two_sides_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.reason == "stopped by SIGTERM"
+        monkeypatch.setattr(checkpoints, "ECHO_SECONDS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_one_of_several_processes_notes_that_the_stage_above_its_launcher_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    above = psutil.Process(os.getppid()).ppid()
+    monkeypatch.setattr(checkpoints, "PARENT_SECONDS", 0.01)
+    for stage, gone in ((above, False), (above + 1, True)):
+        monkeypatch.setenv(LAUNCHED_BY, str(stage))
+        with StopRequest() as stop:
+            threading.Event().wait(0.2)
+            assert bool(stop.reason) == gone
+
+
 def test_the_death_of_the_parent_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "PARENT_SECONDS", 0.01)
     with StopRequest() as stop:
@@ -198,9 +255,3 @@ def test_the_death_of_the_parent_is_noted(monkeypatch: pytest.MonkeyPatch) -> No
         while not stop.reason:
             noted.wait(0.01)
     assert stop.reason == "the process that started it is gone"
-
-
-def test_the_seal_lists_sizes_and_hashes_under_relative_names(tmp_path: Path) -> None:
-    listed = json.loads((checkpoint(tmp_path, 1) / "sealed.json").read_text())
-    assert sorted(listed) == ["model.safetensors", "rng/state"]
-    assert listed["model.safetensors"][0] == 200

@@ -59,13 +59,37 @@ def test_each_end_has_its_exit_code_and_one_line(
     assert capsys.readouterr().err == said
 
 
+ROOM = "Make room or give write permission there, then run again.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "a/b"), "Cannot write a/b: No space left on device."),
+        (PermissionError(13, "Permission denied"), "Cannot write a file: Permission denied."),
+        (Exception("Error while serializing: I/O error: No space left on device (os error 28)"), "Cannot write a file: No space left on device."),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"), "Cannot write a file: the disk is full or failing."),
+        (RuntimeError("[enforce fail at inline_container.cc:747] . open file failed with strerror: Read-only file system"), "Cannot write a file: Read-only file system."),
+    ],
+)  # fmt: skip
+def test_a_failed_write_is_one_line_whichever_library_failed(
+    error: Exception, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run_command(raising(error))
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"error: {said} {ROOM}")
+
+
 def test_a_command_that_ends_well_just_returns() -> None:
     run_command(lambda: None)
 
 
-def test_a_fault_of_ours_is_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError):
-        run_command(raising(ZeroDivisionError()))
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError(), FileNotFoundError(2, "No such file"), RuntimeError("os error 2")]
+)
+def test_a_fault_of_ours_is_not_hidden(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        run_command(raising(error))
 
 
 def test_a_reader_that_goes_away_ends_a_command_quietly() -> None:

@@ -52,5 +52,5 @@ def test_the_same_models_give_the_same_figures(after: Project) -> None:
 
 
 def test_evaluating_before_training_says_what_to_run(project: Project) -> None:
-    with pytest.raises(LockstepError, match=r"models/finetuned/prompt\.json is missing\. Run `make train` first"):
+    with pytest.raises(LockstepError, match=r"models/finetuned is missing\. Run `make train` first"):
         project.run("evaluate")

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from stages.core.batches import collate
 from stages.core.errors import LockstepError
+from stages.core.evaluation import score_model
 from stages.core.hardware import Hardware
 from stages.core.loss_curves import csv_of, loss_by_length, loss_by_position, read_csv
-from stages.core.scoring import Scores, score_rows, target_logits
+from stages.core.rows import Row
+from stages.core.scoring import Scores, score_rows
 from stages.core.self_checks import alone, check_leakage, check_scores
 from stages.core.token_losses import TokenLosses, token_losses
 
@@ -54,13 +55,6 @@ def test_batch_size_and_order_change_no_loss(model: Any, rows: list[dict[str, An
     expected = plain_loss(model, rows)
     assert token_losses(model, shuffled, CPU, 0, tokens).scores.loss == pytest.approx(expected, abs=1e-5)
     assert score_rows(model, shuffled, CPU, 0, tokens).loss == pytest.approx(expected, abs=1e-5)
-
-
-def test_packing_changes_no_loss(model: Any, rows: list[dict[str, Any]]) -> None:
-    batch = collate(rows, 0, packing=True)
-    with torch.no_grad():
-        loss = torch.nn.functional.cross_entropy(target_logits(model, batch), batch["targets"])
-    assert float(loss) == pytest.approx(plain_loss(model, rows), abs=1e-5)
 
 
 def test_token_losses_add_up_to_the_scores(model: Any, rows: list[dict[str, Any]]) -> None:
@@ -150,3 +144,13 @@ def test_figures_hold_no_not_a_number(after: Any) -> None:
     after.run("evaluate")
     metrics = json.loads(Path("metrics/evaluate.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     assert metrics["tuned"]["perplexity"] == pytest.approx(math.exp(metrics["tuned"]["loss"]), rel=1e-4)
+
+
+def test_rows_of_plain_text_count_each_token_and_byte_once(model: Any, tokenizer: Any) -> None:
+    text = "The sea is green, and the grass is blue. " * 6
+    tokens = [tokenizer.eos_token_id, *tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+    rows = [Row(tokens[start : start + 16], 1, 1) for start in range(0, len(tokens) - 1, 15)]
+    scored = score_model(model, tokenizer, rows, rows, CPU, "text", "tuned")
+    assert int(scored.text.targets.sum()) == len(tokens) - 1
+    assert scored.text_bytes == len(text.encode())
+    assert scored.text.loss == pytest.approx(scored.answer.scores.loss, abs=1e-6)

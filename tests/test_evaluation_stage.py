@@ -13,6 +13,7 @@ from stages.core.memorisation import copied_figures
 from stages.core.records import Question, Text
 from stages.core.rivals import nearest_questions
 from stages.core.samples import asked_of, samples_markdown
+from stages.core.seals import seal
 from stages.core.verdict import caveats, number, percent, verdict
 
 FIGURES = {"loss", "perplexity", "accuracy", "text_perplexity", "bits_per_byte", "train_loss", "gap"}
@@ -52,6 +53,7 @@ def test_a_planted_leak_stops_the_stage_until_it_is_allowed(after: Project) -> N
     lines = test.read_text().splitlines()
     lines[0] = train.read_text().splitlines()[0]
     test.write_text("\n".join(lines) + "\n")
+    seal(Path("data/prepared"))
     with pytest.raises(LockstepError, match="Held-out rows were seen in training: 1 questions"):
         after.run("evaluate")
     after.set("evaluate", allow_leakage=True)
@@ -68,19 +70,20 @@ def test_an_empty_test_split_is_one_clear_line(after: Project) -> None:
 
     shutil.rmtree("data/tokenized/test")
     write_rows(Path("data/tokenized/test"), [])
+    seal(Path("data/tokenized"))
     with pytest.raises(LockstepError, match=r"test split is empty.*split\.test"):
         after.run("evaluate")
 
 
 def test_wrong_labels_stop_the_stage(after: Project) -> None:
     from stages.core.arrow import iterate_rows, read_rows, write_rows
-    from stages.core.rows import Row
+    from stages.core.rows import Row, RowBlock
 
     rows = list(iterate_rows(read_rows(Path("data/tokenized/test"))))
     shutil.rmtree("data/tokenized/test")
-    write_rows(
-        Path("data/tokenized/test"), [Row([*row.ids[:-1], 5], row.target_start, row.answer_start) for row in rows]
-    )
+    wrong = [Row([*row.ids[:-1], 5], row.target_start, row.answer_start) for row in rows]
+    write_rows(Path("data/tokenized/test"), [RowBlock.of(wrong)])
+    seal(Path("data/tokenized"))
     with pytest.raises(LockstepError, match="does not end in one supervised end-of-text"):
         after.run("evaluate")
 

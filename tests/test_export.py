@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from stages.core.card import model_card
 from stages.core.errors import LockstepError
 from stages.core.prompt import Prompt, read_prompt
+from stages.core.seals import seal
 from stages.core.tokenizer import encode, load_tokenizer
 
 EXPORTED = [
@@ -21,6 +22,7 @@ EXPORTED = [
     "generation_config.json",
     "model.safetensors",
     "prompt.json",
+    "receipt.json",
     "tokenizer.json",
     "tokenizer_config.json",
 ]
@@ -80,6 +82,7 @@ def test_a_tokenizer_with_an_opening_has_it_in_its_chat_template(after: Project)
     special = [(tokenizer.eos_token, tokenizer.eos_token_id)]
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<|endoftext|> $A", special_tokens=special)
     tokenizer.save_pretrained("models/finetuned")
+    seal(Path("models/finetuned"))
     after.run("export")
     exported = load_tokenizer(Path("models/export"), "export")
     ids = exported.apply_chat_template([{"role": "user", "content": "Which paint?"}])["input_ids"]
@@ -163,7 +166,8 @@ def test_the_card_of_a_text_model_says_what_it_does() -> None:
 
 
 def test_a_data_path_outside_the_project_is_not_told_in_the_card(after: Project) -> None:
-    after.set("data", path=str(after.folder / "secret" / "colours.csv"))
+    secret = after.put("secret/colours.csv", Path("data/raw/colours.csv").read_text(encoding="utf-8"))
+    after.set("data", path=str(secret.absolute()))
     after.set("model", base=str(after.folder / "models" / "base"))
     after.run("export")
     content = Path("models/export/README.md").read_text(encoding="utf-8")
@@ -172,7 +176,7 @@ def test_a_data_path_outside_the_project_is_not_told_in_the_card(after: Project)
 
 
 def test_exporting_before_training_says_what_to_run(project: Project) -> None:
-    with pytest.raises(LockstepError, match=r"models/finetuned/prompt\.json is missing\. Run `make train` first"):
+    with pytest.raises(LockstepError, match=r"models/finetuned is missing\. Run `make train` first"):
         project.run("export")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,20 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert names(tmp_path) == ["note.txt"]
 
 
+def test_a_library_that_cannot_write_its_file_of_a_folder_is_one_clear_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(LockstepError, match=r"Cannot write .*/model: No space left on device\. Make room"),
+        whole_folder(tmp_path / "model"),
+    ):
+        raise Exception("I/O error: No space left on device (os error 28)")  # as safetensors does
+    assert names(tmp_path) == []
+
+
+def test_another_fault_while_a_folder_is_filled_comes_through(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), whole_folder(tmp_path / "model"):
+        raise KeyError("wte")
+
+
 def test_a_full_disk_is_one_clear_line_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "note.txt"
     path.write_text("old")
@@ -85,9 +100,26 @@ def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> 
     assert names(tmp_path) == ["out", "out/a"]
 
 
+def test_a_folder_is_replaced_at_once_not_file_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+    remove = shutil.rmtree
+
+    def killed_while_removing(path: Path, ignore_errors: bool = False) -> None:
+        if path.exists():
+            assert not (tmp_path / "out").exists() or names(tmp_path / "out") == ["c"]
+        remove(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", killed_while_removing)
+    with whole_folder(tmp_path / "out") as folder:
+        (folder / "c").write_text("new")
+    assert names(tmp_path) == ["out", "out/c"]
+
+
 def test_what_a_killed_run_left_is_swept_away(tmp_path: Path) -> None:
     (tmp_path / "out.partial").mkdir()
     (tmp_path / "out.partial" / "half").write_text("x")
+    (tmp_path / "out.old.partial" / "deep").mkdir(parents=True)
     with whole_folder(tmp_path / "out") as folder:
         assert names(folder) == []
     assert names(tmp_path) == ["out"]

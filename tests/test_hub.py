@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from hub_server import TOKEN, Hub, Repository, local_hub
 from projects import ROOT, Project, hashes
+from training_runs import flip_bit
 
 from stages.core.errors import LockstepError
 from stages.core.hub import check_push, push_folder, resolve_base
@@ -208,6 +210,21 @@ def test_a_base_of_the_hub_trains(project: Project, base: Path, reached: Hub) ->
     project.set("model", base="me/tiny", revision=reached.repositories["me/tiny"].commit)
     project.run("prepare", "tokenize", "train")
     assert json.loads(Path("models/finetuned/config.json").read_text())["n_layer"] == 2
+
+
+def test_weights_damaged_in_the_cache_are_refused_until_they_are_fetched_anew(
+    project: Project, base: Path, reached: Hub
+) -> None:
+    reached.repositories["me/tiny"] = Repository(False, {path.name: path.read_bytes() for path in base.iterdir()})
+    project.set("model", base="me/tiny", revision=reached.repositories["me/tiny"].commit)
+    project.run("prepare", "tokenize")
+    stored = (resolve_base("me/tiny", None) / "model.safetensors").resolve()
+    flip_bit(stored)
+    said = f"model.safetensors of me/tiny was damaged in the Hub's cache. Delete {stored} and run again"
+    with pytest.raises(LockstepError, match=re.escape(said)):
+        project.run("train")
+    stored.unlink()
+    project.run("train")
 
 
 def test_a_base_from_a_hub_that_cannot_be_reached_is_one_clear_line(

@@ -10,6 +10,7 @@ import torch
 import yaml
 from projects import ROOT
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForCausalLM as Causal
 from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -179,6 +180,35 @@ def test_weights_that_cannot_be_loaded_are_one_line(tmp_path: Path, base: Path, 
     with pytest.raises(LockstepError, match=said[damage]) as caught:
         load_model(tmp_path / "bad", "mine")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda weight: None,
+            r"transformer\.h\.0\.attn\.c_attn\.weight is missing\. config\.json and weights are of different models\.",
+        ),
+        (
+            lambda weight: weight[:5].clone(),
+            r"transformer\.h\.0\.attn\.c_attn\.weight is 5 x 96, config\.json asks for 32 x 96\.",
+        ),
+        (
+            lambda weight: weight * float("nan"),
+            r"transformer\.h\.0\.attn\.c_attn\.weight holds values that are no numbers\.",
+        ),
+        (lambda weight: weight / 0, r"transformer\.h\.0\.attn\.c_attn\.weight holds values that are no numbers"),
+    ],
+)
+def test_weights_that_would_be_made_up_are_refused(tmp_path: Path, base: Path, change: Any, said: str) -> None:
+    shutil.copytree(base, tmp_path / "bad")
+    weights = load_file(tmp_path / "bad" / "model.safetensors")
+    changed = change(weights.pop("transformer.h.0.attn.c_attn.weight"))
+    if changed is not None:
+        weights["transformer.h.0.attn.c_attn.weight"] = changed
+    save_file(weights, tmp_path / "bad" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(LockstepError, match=f"The model mine can't be loaded: {said}"):
+        load_model(tmp_path / "bad", "mine")
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:

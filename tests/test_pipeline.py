@@ -16,15 +16,15 @@ from projects import ROOT, TRAINED, Project, hashes
 
 pytestmark = [pytest.mark.slow]
 
-CHANGES = {
+CHANGES = {  # export reads them all: its receipt holds their hashes
     "tracking.experiment": [],
     "export.weights": ["export"],
     "generation.max_new_tokens": ["evaluate", "export"],
-    "evaluate.samples": ["evaluate"],
-    "train.learning_rate": ["train"],
-    "prompt.loss_on": ["tokenize"],
-    "split.near_duplicate": ["evaluate", "prepare"],
-    "seed": ["evaluate", "prepare", "train"],
+    "evaluate.samples": ["evaluate", "export"],
+    "train.learning_rate": ["export", "train"],
+    "prompt.loss_on": ["export", "tokenize"],
+    "split.near_duplicate": ["evaluate", "export", "prepare"],
+    "seed": ["evaluate", "export", "prepare", "train"],
 }
 VALUES = {
     "tracking.experiment": "other",

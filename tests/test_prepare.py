@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from preparing import ROOT, Project, csv_of, faq
 
-from stages.core import parallel, spool
+from stages.core import parallel, records, spool
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_folder_holds_exactly_these_files(project: Project) -> None:
     project.put("data.csv", csv_of(faq(9)))
     project.run()
     assert sorted(path.name for path in Path("data/prepared").iterdir()) == [
-        "rejects.jsonl", "test.jsonl", "train.jsonl", "validation.jsonl",
+        "rejects.jsonl", "sealed.json", "test.jsonl", "train.jsonl", "validation.jsonl",
     ]  # fmt: skip
     assert not Path("data/prepared.partial").exists()
 
@@ -191,6 +191,7 @@ def test_other_processes_change_nothing(project: Project, monkeypatch: pytest.Mo
     project.run()
     alone = {path.name: path.read_bytes() for path in Path("data/prepared").iterdir()}
     monkeypatch.setattr(parallel, "ALONE", 2)
+    monkeypatch.setattr(records, "PIECE", 500)
     project.run()
     assert {path.name: path.read_bytes() for path in Path("data/prepared").iterdir()} == alone
 

@@ -8,13 +8,14 @@ from tokenizers.processors import TemplateProcessing
 
 from stages.core.errors import LockstepError
 from stages.core.prompt import Prompt
-from stages.core.records import Question, Text
-from stages.core.rows import Overlong, QuestionRows, Row, audit, text_rows
+from stages.core.records import Question
+from stages.core.rows import Overlong, QuestionRows, Row, RowBlock, audit, even_blocks, text_blocks, text_ids
 from stages.core.tokenization import rejected, token_metrics
-from stages.core.tokenizer import train_tokenizer
+from stages.core.tokenizer import encoder_of, train_tokenizer
 
 END = "<|endoftext|>"
 BYTES = train_tokenizer([], 257, 512)
+ENCODER = encoder_of(BYTES)
 SHORT = Prompt(template="Q{question}A {answer}")
 
 
@@ -23,7 +24,7 @@ def asked(question: str, answer: str, line: int = 2) -> Question:
 
 
 def rows_of(*questions: Question, tokens: int = 64, loss_on: str = "answer", overlong: str = "truncate") -> list[Row]:
-    return list(QuestionRows(BYTES, SHORT, loss_on, tokens, overlong).rows(list(questions)))
+    return list(QuestionRows(ENCODER, SHORT, loss_on, tokens, overlong).rows(list(questions)))
 
 
 def shown(row: Row) -> tuple[str, str]:
@@ -50,19 +51,19 @@ def test_a_special_string_in_an_answer_does_not_end_it() -> None:
 
 
 def test_a_row_that_fits_exactly_is_left_whole() -> None:
-    maker = QuestionRows(BYTES, SHORT, "answer", 9, "error")
+    maker = QuestionRows(ENCODER, SHORT, "answer", 9, "error")
     assert len(next(maker.rows([asked("why", "so")])).ids) == 9
 
 
 def test_a_long_question_is_cut_at_its_end_and_the_whole_answer_kept() -> None:
-    maker = QuestionRows(BYTES, SHORT, "answer", 16, "truncate")
+    maker = QuestionRows(ENCODER, SHORT, "answer", 16, "truncate")
     [row] = maker.rows([asked("a very long question", "yes, so")])
     assert shown(row) == ("Qa verA", f" yes, so{END}")
     assert maker.noted == Overlong(question_cut=[("a.csv", 2)])
 
 
 def test_a_long_answer_is_cut_once_the_question_is_down_to_a_quarter() -> None:
-    maker = QuestionRows(BYTES, SHORT, "answer", 16, "truncate")
+    maker = QuestionRows(ENCODER, SHORT, "answer", 16, "truncate")
     [row] = maker.rows([asked("a very long question", "and a very long answer")])
     assert shown(row) == ("Qa A", f" and a very{END}")
     assert maker.noted == Overlong(answer_cut=[("a.csv", 2)])
@@ -74,7 +75,7 @@ def test_a_short_question_is_not_cut_for_a_long_answer() -> None:
 
 
 def test_long_rows_are_dropped_where_asked_and_listed() -> None:
-    maker = QuestionRows(BYTES, SHORT, "answer", 12, "drop")
+    maker = QuestionRows(ENCODER, SHORT, "answer", 12, "drop")
     rows = list(maker.rows([asked("why", "so"), asked("a long one", "yes", 3), asked("and", "no", 4)]))
     assert [shown(row)[0] for row in rows] == ["QwhyA", "QandA"]
     assert rejected(maker.noted) == [{"file": "a.csv", "line": 3, "reason": "dropped: longer than tokenize.max_tokens"}]
@@ -97,7 +98,9 @@ def test_what_the_tokenizer_puts_first_is_in_every_row() -> None:
     opened = train_tokenizer([], 257, 512)
     opened.backend_tokenizer.post_processor = TemplateProcessing(single=f"{END} $A", special_tokens=[(END, 0)])
     for tokens in (64, 12):
-        [row] = QuestionRows(opened, SHORT, "answer", tokens, "truncate").rows([asked("why is it so", "so")])
+        [row] = QuestionRows(encoder_of(opened), SHORT, "answer", tokens, "truncate").rows(
+            [asked("why is it so", "so")]
+        )
         assert row.ids[0] == 0
         assert len(row.ids) <= tokens
         assert row.ids[row.target_start :].count(0) == 1
@@ -111,22 +114,24 @@ def test_what_the_tokenizer_puts_first_is_in_every_row() -> None:
     st.integers(8, 70),
 )
 def test_whatever_the_lengths_a_row_fits_and_ends_in_one_supervised_end_of_text(q: str, a: str, tokens: int) -> None:
-    maker = QuestionRows(BYTES, SHORT, "answer", tokens, "truncate")
+    maker = QuestionRows(ENCODER, SHORT, "answer", tokens, "truncate")
     [row] = maker.rows([asked(q, a)])
     assert len(row.ids) <= tokens
-    audit([row], 0, "qa")
+    audit([RowBlock.of([row])], 0, "qa")
     whole = len(SHORT.question_text(q).encode()) + len(SHORT.answer_text(a).encode()) + 1
     assert (whole > tokens) == bool(maker.noted.question_cut or maker.noted.answer_cut)
     if not maker.noted.answer_cut:
         assert shown(row)[1] == f" {a}{END}"
 
 
+def cut(texts: list[str], chunk: int, batch: int = 2) -> list[Row]:
+    """Rows of texts that are tokenized `batch` at a time."""
+    pieces = [text_ids(ENCODER, texts[begin : begin + batch]) for begin in range(0, len(texts), batch)]
+    return [row for block in text_blocks(pieces, ENCODER.end, chunk) for row in block.rows()]
+
+
 def windows(texts: list[str], chunk: int) -> list[str]:
-    return [BYTES.decode(row.ids).replace(END, "|") for row in text_rows(BYTES, given_texts(texts), chunk)]
-
-
-def given_texts(texts: list[str]) -> list[Text]:
-    return [Text(str(n), str(n), text, "t.txt", n) for n, text in enumerate(texts)]
+    return [BYTES.decode(row.ids).replace(END, "|") for row in cut(texts, chunk)]
 
 
 def test_texts_are_joined_by_end_of_text_and_cut_with_no_remainder_lost() -> None:
@@ -143,7 +148,7 @@ def test_texts_that_fill_their_chunks_leave_no_empty_row() -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.text("abc", max_size=20), max_size=8), st.integers(2, 12), st.integers(1, 3))
 def test_every_token_of_every_text_is_a_target_exactly_once(texts: list[str], chunk: int, batch: int) -> None:
-    rows = list(text_rows(BYTES, given_texts(texts), chunk, batch))
+    rows = cut(texts, chunk, batch)
     learnt = "".join(BYTES.decode(row.ids[row.target_start :]) for row in rows)
     assert learnt == "".join(text + END for text in texts)
     assert all(2 <= len(row.ids) <= chunk for row in rows)
@@ -161,12 +166,28 @@ def test_every_token_of_every_text_is_a_target_exactly_once(texts: list[str], ch
 )
 def test_the_audit_names_the_first_wrong_row(row: Row, kind: str, said: str) -> None:
     with pytest.raises(LockstepError) as caught:
-        audit([Row([1, 0], 1, 1), row], 0, kind)
+        audit([RowBlock.of([Row([1, 0], 1, 1), row])], 0, kind)
     assert said in str(caught.value)
 
 
 def test_the_audit_passes_texts_that_hold_several_ends() -> None:
-    audit([Row([0, 1, 0, 0, 2], 1, 1)], 0, "text")
+    audit([RowBlock.of([Row([0, 1, 0, 0, 2], 1, 1)])], 0, "text")
+
+
+def test_the_first_wrong_row_is_counted_over_all_blocks() -> None:
+    good, endless, untaught = Row([1, 0], 1, 1), Row([1, 2], 1, 1), Row([1, 0], 2, 2)
+    blocks = [RowBlock.of([good] * 3), RowBlock.of([good, endless, untaught])]
+    with pytest.raises(LockstepError, match="Row 4 of the tokenized data does not end"):
+        audit(blocks, 0, "qa")
+
+
+@pytest.mark.parametrize("sizes", [[7], [1, 6], [2, 0, 3, 2], [3, 3, 1]])
+def test_rows_are_dealt_out_in_even_blocks_however_they_come(sizes: list[int]) -> None:
+    rows = [Row(list(range(1, number + 3)), 1, number + 1) for number in range(7)]
+    blocks = [RowBlock.of(rows[sum(sizes[:place]) : sum(sizes[: place + 1])]) for place in range(len(sizes))]
+    even = list(even_blocks(blocks, 3))
+    assert [len(block) for block in even] == [3, 3, 1]
+    assert [row for block in even for row in block.rows()] == rows
 
 
 def test_figures_of_the_tokens_count_every_row() -> None:

@@ -9,10 +9,9 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from stages.core.batches import collate
 from stages.core.errors import LockstepError
 from stages.core.hardware import Hardware
-from stages.core.scoring import Scores, score_rows, target_logits
+from stages.core.scoring import Scores, score_rows
 
 CPU = Hardware("cpu", "fp32", 1)
 PAD = 0
@@ -39,11 +38,6 @@ def by_the_book(model: PreTrainedModel, rows: list[dict[str, Any]]) -> list[torc
     return found
 
 
-def packed_loss(model: PreTrainedModel, rows: list[dict[str, Any]], packing: bool) -> torch.Tensor:
-    batch = collate(rows, PAD, packing)
-    return functional.cross_entropy(target_logits(model, batch), batch["targets"], reduction="sum")
-
-
 @pytest.mark.parametrize("tokens", [1, 7 * 40, 64 * 40])
 def test_loss_is_that_of_a_plain_loop_whatever_the_batch_size(model: PreTrainedModel, tokens: int) -> None:
     rows = some_rows(30)
@@ -60,40 +54,6 @@ def test_order_changes_nothing(model: PreTrainedModel) -> None:
     scores, shuffled = score_rows(model, rows, CPU, PAD), score_rows(model, [rows[i] for i in order], CPU, PAD)
     assert shuffled.nll == pytest.approx(scores.nll[order], abs=1e-5)
     assert shuffled.loss == pytest.approx(scores.loss, abs=1e-6)
-
-
-@pytest.mark.parametrize("size", [1, 7, 64])
-@pytest.mark.parametrize("packing", [True, False])
-def test_packed_and_padded_batches_add_up_to_the_same_loss(model: PreTrainedModel, size: int, packing: bool) -> None:
-    rows = some_rows(64)
-    with torch.no_grad():
-        total = sum(float(packed_loss(model, rows[at : at + size], packing)) for at in range(0, len(rows), size))
-    expected = torch.cat(by_the_book(model, rows))
-    assert total / len(expected) == pytest.approx(float(expected.detach().mean()), abs=1e-5)
-
-
-@pytest.mark.parametrize("packing", [True, False])
-def test_gradients_are_those_of_the_plain_loop(model: PreTrainedModel, packing: bool) -> None:
-    rows = some_rows(9)
-    torch.cat(by_the_book(model, rows)).mean().backward()
-    expected = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
-    model.zero_grad()
-    (packed_loss(model, rows, packing) / sum(len(r["input_ids"]) - r["target_start"] for r in rows)).backward()
-    assert expected
-    for name, weight in model.named_parameters():
-        assert weight.grad == pytest.approx(expected[name], abs=1e-5), name
-
-
-def test_a_packed_row_does_not_see_the_rows_beside_it(model: PreTrainedModel) -> None:
-    rows = some_rows(5)
-    changed = [rows[0], *({**row, "input_ids": row["input_ids"][::-1].copy()} for row in rows[1:])]
-    for beside in (rows, changed):
-        batch = collate(beside, PAD, packing=True)
-        with torch.no_grad():
-            logits = target_logits(model, batch)
-            alone = model(torch.tensor(rows[0]["input_ids"])[None]).logits[0, rows[0]["target_start"] - 1 : -1]
-        place = (logits[:, None] - alone[None]).abs().amax(dim=-1).min(dim=0).values
-        assert float(place.max()) < 1e-5
 
 
 def test_dropout_is_off_while_scoring_and_the_mode_is_put_back(model: PreTrainedModel) -> None:

@@ -35,7 +35,8 @@ def test_the_pipeline_has_the_five_stages_and_runs_each_as_a_module() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_exactly_the_files_it_imports(stage: str) -> None:
-    imported = {short(path) for path in closure(ROOT / "stages" / f"{stage}.py")}
+    hashed = STAGES if stage == "export" else (stage,)  # the receipt names the code of all stages
+    imported = {short(path) for name in hashed for path in closure(ROOT / "stages" / f"{name}.py")}
     assert source_deps(stage) == sorted(imported - {"stages/__init__.py", "stages/core/__init__.py"})
 
 
@@ -46,7 +47,7 @@ def test_a_stage_declares_exactly_the_params_it_reads(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_changed_web_page_or_command_reruns_no_stage(stage: str) -> None:
-    other = {f"stages/{name}.py" for name in COMMANDS if name != stage}
+    other = {f"stages/{name}.py" for name in COMMANDS if name not in (STAGES if stage == "export" else (stage,))}
     assert not [dep for dep in source_deps(stage) if dep.startswith("stages/web") or "web_" in dep or dep in other]
     assert "stages" not in PIPELINE[stage]["deps"]
 

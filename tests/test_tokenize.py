@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from projects import CONTEXT, Project, hashes
 
+from stages.core import parallel, records
 from stages.core.arrow import iterate_rows, read_rows
 from stages.core.errors import LockstepError
+from stages.core.seals import seal
 from stages.core.tokenizer import load_tokenizer
 
 
@@ -21,6 +23,32 @@ def test_the_same_data_gives_the_same_bytes(after: Project) -> None:
     before = hashes("data/tokenized") | hashes("metrics/tokenize.json")
     after.run("tokenize")
     assert hashes("data/tokenized") | hashes("metrics/tokenize.json") == before
+
+
+@pytest.mark.parametrize("kind", ["qa", "text"])
+def test_other_processes_change_no_byte(project: Project, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kind == "text":
+        project.put("data/raw/long.txt", "\n\n".join(f"Paint {n * 7} dries on wood {n}." for n in range(300)))
+        project.set("data", path="data/raw/long.txt", passage_chars=60)
+        project.set("split", near_duplicate=1)
+    project.set("tokenize", max_tokens=20, chunk_tokens=16)  # some rows are cut
+    project.run("prepare", "tokenize")
+    before = hashes("data/tokenized") | hashes("metrics/tokenize.json")
+    monkeypatch.setattr(records, "PIECE", 2000)
+    monkeypatch.setattr(parallel, "ALONE", 1)
+    project.run("tokenize")
+    assert hashes("data/tokenized") | hashes("metrics/tokenize.json") == before
+
+
+def test_an_overlong_row_met_by_another_process_is_one_clear_line(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.run("prepare")
+    monkeypatch.setattr(records, "PIECE", 2000)
+    monkeypatch.setattr(parallel, "ALONE", 0)
+    project.set("tokenize", max_tokens=20, overlong="error")
+    with pytest.raises(LockstepError, match=r"colours\.csv line \d+: the row takes \d+ tokens"):
+        project.run("tokenize")
 
 
 def test_the_template_of_params_is_used(project: Project) -> None:
@@ -81,13 +109,14 @@ def test_a_tokenizer_of_another_model_is_an_error(project: Project) -> None:
 
 
 def test_tokenizing_before_preparing_says_what_to_run(project: Project) -> None:
-    with pytest.raises(LockstepError, match=r"data/prepared/train\.jsonl is missing\. Run `make prepare` first"):
+    with pytest.raises(LockstepError, match=r"data/prepared is missing\. Run `make prepare` first"):
         project.run("tokenize")
 
 
 def test_an_empty_train_split_is_an_error(project: Project) -> None:
     for split in ("train", "validation", "test"):
         project.put(f"data/prepared/{split}.jsonl", "")
+    seal(Path("data/prepared"))
     with pytest.raises(LockstepError, match=r"data/prepared/train\.jsonl is empty\. Run `make prepare` again"):
         project.run("tokenize")
 

@@ -1,6 +1,7 @@
 """The tokenizer: learnt, loaded, given a padding token, checked against the model, saved without traces."""
 
 import json
+import pickle
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from stages.core.tokenizer import (
     check_vocabulary,
     context_length,
     encode,
+    encoder_of,
     load_tokenizer,
     opening_ids,
     save_tokenizer,
@@ -57,6 +59,17 @@ def test_special_strings_in_a_users_text_stay_text(bytewise: PreTrainedTokenizer
     ids = encode(bytewise, [f"a{END}b[PAD]"])[0]
     assert not {bytewise.eos_token_id, bytewise.pad_token_id} & set(ids)
     assert bytewise.decode(ids) == f"a{END}b[PAD]"
+
+
+def test_a_copy_sent_to_another_process_encodes_alike(base: Path) -> None:
+    encoder = encoder_of(load_tokenizer(base, "base"))
+    encoder.tokenizer.enable_truncation(3)
+    encoder.tokenizer.enable_padding(length=9)
+    copied = pickle.loads(pickle.dumps(encoder))
+    texts = [f"Which paint{END} does it get?", ""]
+    assert copied.encode(texts) == encoder.encode(texts)
+    assert encoder.end not in copied.encode(texts)[0]
+    assert (len(copied.encode(texts)[0]) > 3, copied.encode(texts)[1]) == (True, [])
 
 
 def test_no_texts_give_no_ids(bytewise: PreTrainedTokenizerFast) -> None:

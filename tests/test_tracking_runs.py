@@ -1,5 +1,6 @@
 """MLflow: one parent run with a child per stage, restarted work in its old run, and no tracker that can stop a stage."""
 
+import shutil
 import sqlite3
 import time
 from pathlib import Path
@@ -97,6 +98,22 @@ def test_other_training_begins_a_run_of_its_own(tracked: Params, monkeypatch: py
     tracking.begin("train", tracked, "another fingerprint")
     tracking.track("train", tracked, {"loss": 1.0})
     assert {name: len(some) for name, some in runs(tracked).items()} == {"pipeline": 2, "train": 2}
+
+
+def test_an_experiment_in_a_copy_is_recorded_in_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.set("tracking", enabled=True, uri="sqlite:///mlflow.db")
+    copy = project.folder / ".dvc" / "tmp" / "exps" / "tmp1"
+    shutil.copytree(project.folder, copy)
+    monkeypatch.setenv("DVC_ROOT", str(project.folder))
+    monkeypatch.chdir(copy)
+    project.put("card.md", "# Model\n")
+    tracking.track("train", load_params(), {"loss": 1.0}, artifacts=[Path("card.md")])
+    assert not (copy / "mlflow.db").exists()
+    shutil.rmtree(copy)
+    monkeypatch.chdir(project.folder)
+    [child] = runs(load_params())["train"]
+    assert [path.name for path in Path("mlruns").rglob("*.md")] == ["card.md"]
+    assert [file.path for file in client(load_params()).list_artifacts(child.info.run_id)] == ["card.md"]
 
 
 def test_a_run_that_was_deleted_is_begun_anew(tracked: Params) -> None:

@@ -7,11 +7,13 @@ import pytest
 import torch
 from projects import Project, hashes
 from training_runs import FINETUNED, losses, trained, validation_loss, weights, written
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
 from stages.core import training
 from stages.core.errors import LockstepError
 from stages.core.hardware import Hardware
 from stages.core.params import load_params
+from stages.core.seals import seal
 
 
 def test_training_lowers_the_loss_and_writes_model_figures_and_curves(after: Project) -> None:
@@ -82,6 +84,23 @@ def test_packed_training_equals_padded_training(after: Project) -> None:
     assert padded == pytest.approx(packed, abs=1e-4)
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradient_checkpointing_gives_the_same_bytes_with_dropout_too(
+    after: Project, method: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after.set("model", dropout=0.3)
+    after.set("device", precision=precision)
+    trained(after, method=method, epochs=1)
+    before = written()["models/finetuned"]
+    forwards: list[int] = []
+    layer = GPT2MLP.forward
+    monkeypatch.setattr(GPT2MLP, "forward", lambda *args: forwards.append(1) or layer(*args))
+    trained(after, gradient_checkpointing=True)
+    assert len(forwards) > 2 * 2 * 6  # two layers, six steps, each twice; evaluation comes on top
+    assert written()["models/finetuned"] == before
+
+
 def test_bf16_trains_on_a_cpu_too_and_keeps_fp32_weights(after: Project) -> None:
     exact = after.json("metrics/train.json")["validation_loss"]
     after.set("device", precision="bf16")
@@ -97,6 +116,15 @@ def test_a_loss_that_is_no_number_is_one_clear_line(after: Project) -> None:
     with pytest.raises(LockstepError, match=r"loss is not a number any more\. Lower train\.learning_rate"):
         after.run("train")
     assert sorted(hashes("models/finetuned")) == FINETUNED
+
+
+def test_a_full_gpu_says_what_takes_less(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(training.SumLossTrainer, "compute_loss", full)
+    with pytest.raises(LockstepError, match=r"The memory of the GPU is full\. Halve train\.batch_size .* lora"):
+        after.run("train")
 
 
 def test_every_setting_reaches_the_trainer(project: Project, tmp_path: Path) -> None:
@@ -120,9 +148,10 @@ def test_the_learning_rate_warms_up_and_follows_its_schedule(after: Project, sch
 
 def test_tokenized_data_that_is_wrong_is_refused_before_training(after: Project) -> None:
     from stages.core.arrow import write_rows
-    from stages.core.rows import Row
+    from stages.core.rows import Row, RowBlock
 
-    write_rows(Path("data/tokenized/train"), [Row([1, 2, 3], 1, 1)])
+    write_rows(Path("data/tokenized/train"), [RowBlock.of([Row([1, 2, 3], 1, 1)])])
+    seal(Path("data/tokenized"))
     with pytest.raises(LockstepError, match="Row 0 of the tokenized data does not end in one supervised end-of-text"):
         after.run("train")
 
@@ -134,5 +163,5 @@ def test_too_little_disk_is_said_before_training(after: Project, monkeypatch: py
 
 
 def test_training_before_tokenizing_says_what_to_run(project: Project) -> None:
-    with pytest.raises(LockstepError, match=r"data/tokenized/train is missing\. Run `make tokenize` first"):
+    with pytest.raises(LockstepError, match=r"data/tokenized is missing\. Run `make tokenize` first"):
         project.run("train")

@@ -10,7 +10,7 @@ import torch
 from projects import Project, hashes
 from safetensors.torch import load_file
 
-from stages.core import training
+from stages.core import callbacks
 from stages.core.hardware import Hardware
 from stages.core.model import load_model
 from stages.core.scoring import score_rows
@@ -21,6 +21,7 @@ FINETUNED = [
     "generation_config.json",
     "model.safetensors",
     "prompt.json",
+    "sealed.json",
     "tokenizer.json",
     "tokenizer_config.json",
 ]
@@ -50,15 +51,26 @@ def losses(project: Project, **settings: Any) -> list[float]:
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Send this process SIGTERM, once, when a step is done."""
-    whole = training.Progress.on_step_end
+    whole = callbacks.Progress.on_step_end
 
     def on_step_end(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
         if state.global_step == step:
-            monkeypatch.setattr(training.Progress, "on_step_end", whole)
+            monkeypatch.setattr(callbacks.Progress, "on_step_end", whole)
             os.kill(os.getpid(), signal.SIGTERM)
         whole(self, args, state, control, **rest)
 
-    monkeypatch.setattr(training.Progress, "on_step_end", on_step_end)
+    monkeypatch.setattr(callbacks.Progress, "on_step_end", on_step_end)
+
+
+def flip_bit(path: Path) -> None:
+    """Change one bit in the middle of a file, and nothing else that a look at the file would show."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    path.chmod(before.st_mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def validation_loss() -> float:

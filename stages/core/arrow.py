@@ -8,36 +8,41 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset, Features, List, Value, disable_progress_bars
 from datasets.arrow_writer import ArrowWriter
 
 from stages.core.errors import LockstepError
-from stages.core.rows import Row
+from stages.core.rows import Row, RowBlock, even_blocks
 
 FEATURES = Features({"input_ids": List(Value("int32")), "target_start": Value("int32"), "answer_start": Value("int32")})
-ROWS_PER_WRITE = 1000
+ROWS_PER_WRITE = 1000  # of every piece of the file but the last, so that its bytes do not tell how rows came
+ROWS_AT_ONCE = 1 << 13
+SHARD_BYTES = 500_000_000  # of ids in one file
 
 disable_progress_bars()
 
 
-def write_rows(folder: Path, rows: Iterable[Row]) -> np.ndarray:
-    """Write rows as `Dataset.save_to_disk` does, a piece at a time.
+def write_rows(folder: Path, blocks: Iterable[RowBlock]) -> np.ndarray:
+    """Write rows as `Dataset.save_to_disk` does, a block at a time; how they are dealt out in blocks changes no byte.
 
-    Returns an array (rows, 2) of int64: length and targets of each row.
+    Returns an array (rows, 2) of int32: length and targets of each row.
     """
-    sizes: list[tuple[int, int]] = []
+    sizes = [np.zeros((0, 2), np.int32)]
     with tempfile.TemporaryDirectory(dir=folder.parent) as spool:
         path = str(Path(spool) / "rows.arrow")
         writer = ArrowWriter(path=path, features=FEATURES, writer_batch_size=ROWS_PER_WRITE)
-        for row in rows:
-            writer.write({"input_ids": row.ids, "target_start": row.target_start, "answer_start": row.answer_start})
-            sizes.append((len(row.ids), row.targets))
+        for block in even_blocks(blocks, ROWS_PER_WRITE):
+            writer.write_table(_table(block))
+            sizes.append(np.stack([block.lengths, block.lengths - block.target_start], axis=1))
         writer.finalize()
         writer.close()
-        # Without rows `datasets` would write no file, and could not read that.
-        Dataset.from_file(path).save_to_disk(folder, num_shards=None if sizes else 1)
+        every = np.concatenate(sizes)
+        # `datasets` would count what the blocks add to the bytes, and without rows it would write no file.
+        shards = int(every[:, 0].sum(dtype=np.int64)) * 4 // SHARD_BYTES + 1
+        Dataset.from_file(path).save_to_disk(folder, num_shards=shards)
     _fix_fingerprint(folder)
-    return np.array(sizes, dtype=np.int64).reshape(-1, 2)
+    return every
 
 
 def read_rows(folder: Path) -> Dataset:
@@ -53,11 +58,24 @@ def read_rows(folder: Path) -> Dataset:
     return dataset.with_format("numpy")
 
 
+def read_blocks(dataset: Dataset) -> Iterator[RowBlock]:
+    """The rows of a dataset, some at a time."""
+    for table in dataset.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
+        lists = table["input_ids"].combine_chunks()
+        columns = [table[name].to_numpy().astype(np.int32) for name in ("target_start", "answer_start")]
+        yield RowBlock(lists.flatten().to_numpy(), np.diff(lists.offsets.to_numpy()), *columns)
+
+
 def iterate_rows(dataset: Dataset) -> Iterator[Row]:
     """The rows of a dataset, one by one."""
-    for batch in dataset.iter(batch_size=ROWS_PER_WRITE):
-        for ids, target, answer in zip(batch["input_ids"], batch["target_start"], batch["answer_start"], strict=True):
-            yield Row(ids.tolist(), int(target), int(answer))
+    for block in read_blocks(dataset):
+        yield from block.rows()
+
+
+def _table(block: RowBlock) -> pa.Table:
+    lists = pa.ListArray.from_arrays(pa.array(block.starts.astype(np.int32)), pa.array(block.ids))
+    columns = [lists, pa.array(block.target_start), pa.array(block.answer_start)]
+    return pa.Table.from_arrays(columns, names=list(FEATURES))
 
 
 def _fix_fingerprint(folder: Path) -> None:

@@ -44,6 +44,8 @@ It continues plain text.
 Training: weights of epoch {{ train.kept_epoch }}, {{ train.parameters }} weights, {{ train.tokens }} tokens seen,
 {{ train.device }}, {{ train.precision }}. {{ train.verdict | capitalize }}.
 
+`receipt.json` holds the SHA-256 of these weights and of all they were made from: data, base, code and settings.
+
 ## Use
 
 ```python

@@ -2,10 +2,11 @@
 
 import io
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -46,7 +47,7 @@ def learning_curves(epochs: Sequence[dict[str, float]], steps: Sequence[dict[str
 
     epochs: tokens, train_loss, perhaps validation_loss; steps: tokens, loss.
     """
-    with rc_context(STYLE):
+    with _style():
         figure, axes = _canvas("tokens seen", "loss (nats per token)")
         axes.plot([p["tokens"] for p in steps], [p["loss"] for p in steps], color=LINE, linewidth=1.2, label="batches")
         for key, name, label in (("train_loss", "nearest", "train"), ("validation_loss", "tuned", "validation")):
@@ -61,7 +62,7 @@ def learning_curves(epochs: Sequence[dict[str, float]], steps: Sequence[dict[str
 
 def score_bars(metrics: dict[str, Any]) -> str:
     """How near answers come to their references: base, fine-tuned and the nearest training question's answer."""
-    with rc_context(STYLE):
+    with _style():
         figure, axes = _canvas("", "")
         names = [name for name in ("base", "tuned", "nearest") if "f1" in metrics.get(name, {})]
         height = 0.8 / max(len(names), 1)
@@ -80,7 +81,7 @@ def score_bars(metrics: dict[str, Any]) -> str:
 
 def learning_rate(steps: Sequence[dict[str, float]]) -> str:
     """The learning rate against tokens seen. steps: tokens, learning_rate."""
-    with rc_context(STYLE):
+    with _style():
         figure, axes = _canvas("tokens seen", "learning rate")
         places, rates = [p["tokens"] for p in steps], [p["learning_rate"] for p in steps]
         axes.plot(places, rates, color=COLOURS["tuned"], linewidth=2, label="AdamW")
@@ -92,7 +93,7 @@ def learning_rate(steps: Sequence[dict[str, float]]) -> str:
 
 def binned_curve(points: Sequence[dict[str, float]], label: str) -> str:
     """Loss of both models in bins. points: first and last of the bin, base, tuned."""
-    with rc_context(STYLE):
+    with _style():
         figure, axes = _canvas(label, "loss (nats per token)")
         names = [_span(int(point["first"]), int(point["last"])) for point in points]
         for name in ("base", "tuned"):
@@ -107,7 +108,7 @@ def binned_curve(points: Sequence[dict[str, float]], label: str) -> str:
 
 def row_changes(changes: Iterable[float]) -> str:
     """How each test row's loss changed (nats per token), sorted: what got better hangs below the line."""
-    with rc_context(STYLE):
+    with _style():
         every = np.sort(np.asarray(list(changes)))
         figure, axes = _canvas("share of test rows, most improved first", "change of loss")
         shares = (np.arange(min(len(every), MOST_ROWS)) + 0.5) / min(len(every), MOST_ROWS)
@@ -120,6 +121,11 @@ def row_changes(changes: Iterable[float]) -> str:
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
         axes.grid(axis="x", visible=False)
         return _finished(figure, axes)
+
+
+def _style() -> AbstractContextManager[None]:
+    """Matplotlib's defaults and STYLE, whatever the user's matplotlibrc says: it may not change a chart's bytes."""
+    return style.context(STYLE, after_reset=True)
 
 
 def _span(first: int, last: int) -> str:

@@ -10,24 +10,23 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from stages.core.files import sync_file, sync_folder, write_json
+import psutil
 
-SEAL = "sealed.json"  # lists the size and hash of each file; written last, so a checkpoint without it is not whole
+from stages.core.command import PARENT
+from stages.core.files import sync_file, sync_folder
+from stages.core.processes import LAUNCHED_BY
+from stages.core.seals import hash_file, is_whole, seal
+
 PARENT_SECONDS = 1.0  # how often we look whether the process that started us is still there
-
-
-def hash_file(path: Path) -> str:
-    """BLAKE2b of a file's bytes, in hex."""
-    digest = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+# Among several processes a second signal this soon is the first once more: a cluster sends it to each process and to
+# their launcher, which hands it on.
+ECHO_SECONDS = 5.0
 
 
 def hash_paths(paths: Iterable[Path]) -> str:
@@ -47,25 +46,22 @@ def fingerprint(values: Any, paths: Iterable[Path]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def seal(folder: Path) -> None:
-    """Declare a checkpoint whole, once its bytes are on disk."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
-    for path in files:
-        sync_file(path)
+def seal_checkpoint(folder: Path) -> None:
+    """Declare a checkpoint whole, once its bytes are on disk: one without a seal is not."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            sync_file(path)
     sync_folder(folder)
-    write_json(folder / SEAL, {str(path.relative_to(folder)): [path.stat().st_size, hash_file(path)] for path in files})
+    seal(folder)
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a checkpoint is sealed and every file still has the bytes that were sealed."""
+def link_file(path: Path, name: Path) -> None:
+    """Give a file another name, which keeps its bytes when the first is replaced: a hard link, else a copy."""
+    name.unlink(missing_ok=True)
     try:
-        listed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-        return all(
-            (folder / name).stat().st_size == size and hash_file(folder / name) == digest
-            for name, (size, digest) in listed.items()
-        )
-    except (OSError, ValueError, TypeError, AttributeError):
-        return False
+        os.link(path, name)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, name)
 
 
 def checkpoint_step(folder: Path) -> int:
@@ -101,7 +97,9 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.reason = ""
-        self._parent = os.getppid()
+        self.signal = signal.SIGTERM  # what to send to others that are to stop too
+        self._asked = 0.0  # when
+        self._parent = PARENT  # as it was at the start: it may be gone by now
         self._done = threading.Event()
         self._before: dict[int, Any] = {}
 
@@ -117,12 +115,24 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.reason and "RANK" in os.environ and time.monotonic() - self._asked < ECHO_SECONDS:
+            return
         if self.reason:  # asked twice: the user does not want to wait for the save
             raise KeyboardInterrupt
+        self._asked = time.monotonic()
+        self.signal = signal.Signals(number)
         self.reason = "stopped by Ctrl-C" if number == signal.SIGINT else "stopped by SIGTERM"
 
     def _watch_parent(self) -> None:
         while not self._done.wait(PARENT_SECONDS):
-            if os.getppid() != self._parent:
+            if os.getppid() != self._parent or self._launcher_is_alone():
                 self.reason = self.reason or "the process that started it is gone"
                 return
+
+    def _launcher_is_alone(self) -> bool:
+        """Whether our parent is the launcher of several processes, and the stage above it is gone."""
+        stage = os.environ.get(LAUNCHED_BY)
+        try:
+            return stage is not None and psutil.Process(self._parent).ppid() != int(stage)
+        except psutil.Error:
+            return True

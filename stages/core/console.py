@@ -1,5 +1,6 @@
 """What a person sees while a stage runs: one line at its end, one moving line while it works, warnings."""
 
+import shutil
 import sys
 import time
 from types import TracebackType
@@ -63,6 +64,34 @@ class ProgressLine:
             sys.stdout.flush()
 
     def __enter__(self) -> "ProgressLine":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+
+class MovingLine:
+    """A line that is written over in a terminal, and not shown elsewhere."""
+
+    def __init__(self) -> None:
+        self.terminal = sys.stdout.isatty()
+
+    def update(self, text: str) -> None:
+        """Show this instead of what was there, cut to the terminal's width."""
+        if self.terminal:
+            width = shutil.get_terminal_size().columns - 1
+            sys.stdout.write(f"\r\x1b[2K{text[:width]}")
+            sys.stdout.flush()
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self.terminal:
+            sys.stdout.write("\r\x1b[2K")
+            sys.stdout.flush()
+
+    def __enter__(self) -> "MovingLine":
         return self
 
     def __exit__(

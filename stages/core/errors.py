@@ -1,5 +1,7 @@
 """The one error a user can cause, and the one place that turns it into an exit code."""
 
+import errno
+import io
 import os
 import re
 import sys
@@ -8,6 +10,8 @@ from typing import NoReturn
 
 USER_ERROR = 2  # exit code for bad input or parameters
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells expect
+NO_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+MAKE_ROOM = "Make room or give write permission there, then run again."
 
 
 class LockstepError(Exception):
@@ -30,6 +34,23 @@ class Stopped(BaseException):
     """The work was asked to stop and has saved what it had; `args[0]` says why and where."""
 
 
+def write_failure(error: Exception) -> str | None:
+    """Why something could not be written, for want of room or permission; None where the error is another one.
+
+    Libraries written in other languages don't raise OSError: safetensors and tokenizers (Rust) put its number into
+    their text, torch's own zip writer (inline_container.cc) gives a reason only where it can't even open the file.
+    """
+    text = str(error)
+    if isinstance(error, OSError):
+        return f"{error.strerror}" if error.errno in NO_WRITE else None
+    if (number := re.search(r"\(os error (\d+)\)", text)) and int(number[1]) in NO_WRITE:
+        return os.strerror(int(number[1]))
+    if "inline_container.cc" in text:
+        known = re.search(r"strerror: (.*)", text)
+        return known[1].rstrip(".") if known else "the disk is full or failing"
+    return None
+
+
 def shortened(text: str, longest: int = 40) -> str:
     """The text, cut where it is too long to stand in a message. longest: in characters."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
@@ -41,31 +62,46 @@ def one_line(text: str) -> str:
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run a command's main() and exit: 0 when it is done, 2 with one clear line for a LockstepError."""
+    """Run a command's main() and exit: 0 when it is done, 2 with one clear line for a LockstepError or a failed write.
+
+    Any other exception is a fault of ours and comes through.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has no "−" must not cost an hour of training
+            stream.reconfigure(errors="replace")
     try:
         main()
     except LockstepError as error:
         _end_with_error(str(error))
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        amount = re.search(r"tried to allocate ([\d.]+ ?\w+)", str(error), re.IGNORECASE)
-        what = f"The memory is full: {amount[1]} more are needed." if amount else "The memory is full."
-        _end_with_error(f"{what} Close other programs, lower train.batch_size, or take a smaller model.")
     except BrokenPipeError:
         # The reader of our output (head, a pager) went away: nothing is left to say, and Python must not try.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Stopped as stop:
-        print(f"stopped: {stop}", file=sys.stderr)
+        say_last(f"stopped: {stop}")
         sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+        say_last("stopped")
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if _is_out_of_memory(error):
+            amount = re.search(r"tried to allocate ([\d.]+ ?\w+)", str(error), re.IGNORECASE)
+            what = f"The memory is full: {amount[1]} more are needed." if amount else "The memory is full."
+            _end_with_error(f"{what} Close other programs, lower train.batch_size, or take a smaller model.")
+        reason = write_failure(error)
+        if reason is None:
+            raise
+        _end_with_error(f"Cannot write {getattr(error, 'filename', None) or 'a file'}: {reason}. {MAKE_ROOM}")
+
+
+def say_last(line: str) -> None:
+    """A line on stderr in one write: several processes that share it may end at the same moment."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _end_with_error(text: str) -> NoReturn:
-    print(f"error: {one_line(text)}", file=sys.stderr)
+    say_last(f"error: {one_line(text)}")
     sys.exit(USER_ERROR)
 
 

@@ -50,25 +50,29 @@ def score_model(
     test: Sequence[Row],
     train: Sequence[Row],
     hardware: Hardware,
+    kind: str,
     name: str,
 ) -> Scored:
     """Score the test rows, their whole text, and the train rows, and check the scores against the plain definition.
 
-    For the whole row the model first sees an end-of-text, so that the first token counts too; the bytes are those of
-    the row's text in UTF-8. name: of the model, for the LockstepError raised where a check fails.
+    For the whole row of a question and its answer the model first sees an end-of-text, so that the first token counts
+    too; a row of plain text begins with the last token of the row before, which counts there. The bytes are those of
+    the tokens that count, in UTF-8. kind: 'qa' or 'text'. name: of the model, for the LockstepError raised where a
+    check fails.
     """
     end = tokenizer.eos_token_id
     answers = [{"input_ids": row.ids, "target_start": row.answer_start} for row in test]
     losses = token_losses(model, answers, hardware, end)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    texts = [[end, *row.ids][:context] for row in test]
+    opening = [end] if kind == "qa" else []
+    texts = [[*opening, *row.ids][:context] for row in test]
     whole = [{"input_ids": ids, "target_start": 1} for ids in texts]
     learnt = [{"input_ids": row.ids, "target_start": row.answer_start} for row in train]
     return Scored(
         answer=losses,
         text=score_rows(model, whole, hardware, end),
         # Ends of text are control, not bytes of the user's text; their cost is counted all the same.
-        text_bytes=sum(len(str(tokenizer.decode([i for i in ids if i != end])).encode()) for ids in texts),
+        text_bytes=sum(len(str(tokenizer.decode([i for i in ids[1:] if i != end])).encode()) for ids in texts),
         train=score_rows(model, learnt, hardware, end),
         checks=check_scores(model, answers, losses.scores, hardware, end, name),
     )

@@ -8,9 +8,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from stages.core.errors import LockstepError
+from stages.core.errors import MAKE_ROOM, LockstepError, write_failure
 
 DIGITS = 6  # significant digits of a figure in metrics: enough to compare, few enough to read
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise LockstepError, naming the path, where what the block does can't be written."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    except Exception as error:
+        if write_failure(error) is None:
+            raise
+        raise cannot_write(path, error) from error
 
 
 @contextmanager
@@ -23,15 +36,14 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     partial = path.with_name(f"{path.name}.partial")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, mode, **text) as file:  # type: ignore[call-overload]
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(partial, mode, **text) as file:  # type: ignore[call-overload]
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+            sync_folder(path.parent)
     finally:
         with suppress(OSError):  # it never came to be
             partial.unlink()
@@ -43,22 +55,23 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     Raises LockstepError where the folder can't be written or the disk is full.
     """
-    partial = path.with_name(f"{path.name}.partial")
+    partial, old = path.with_name(f"{path.name}.partial"), path.with_name(f"{path.name}.old.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        for file in sorted(partial.rglob("*")):
-            if file.is_file():
-                sync_file(file)
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(partial, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        with writing(path):
+            for left in (partial, old):
+                shutil.rmtree(left, ignore_errors=True)
+            partial.mkdir(parents=True)
+            yield partial
+            for file in sorted(partial.rglob("*")):
+                if file.is_file():
+                    sync_file(file)
+            if path.exists():
+                os.replace(path, old)  # at once: a process killed while it removed files would leave half of them
+            os.replace(partial, path)
+            sync_folder(path.parent)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def sync_file(path: Path) -> None:
@@ -81,10 +94,10 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def cannot_write(path: Path, error: OSError) -> LockstepError:
+def cannot_write(path: Path, error: Exception) -> LockstepError:
     """The one wording for a write that failed."""
-    reason = error.strerror or str(error)
-    return LockstepError(f"Cannot write {path}: {reason}.", "Make room or give write permission there, then run again.")
+    reason = write_failure(error) or getattr(error, "strerror", None) or str(error)
+    return LockstepError(f"Cannot write {path}: {reason}.", MAKE_ROOM)
 
 
 def write_text(path: Path, text: str) -> None:

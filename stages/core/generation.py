@@ -64,10 +64,13 @@ class Engine:
                 return
             decoder.step()
 
-    def answers(self, prompts: Sequence[list[int]], sampling: Sampling, batch: int = 16) -> list[Answer]:
-        """Whole answers to many prompts, in their order; up to `batch` (64 at most) are in the making at a time."""
+    def answers(self, prompts: Sequence[list[int]], sampling: Sampling, batch: int = 32) -> list[Answer]:
+        """Whole answers to many prompts, in their order; up to `batch` (64 at most) are in the making at a time.
+
+        They are made longest prompt first, so that those made together look back about equally far.
+        """
         answers = [Answer() for _ in prompts]
-        waiting = deque(zip(prompts, answers, strict=True))
+        waiting = deque(sorted(zip(prompts, answers, strict=True), key=lambda pair: -len(pair[0])))
         going: dict[Row, Spelling] = {}
         decoder = self.decoder()
         while waiting or going:

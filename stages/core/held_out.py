@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from stages.core.arrow import iterate_rows, read_rows
+from stages.core.arrow import iterate_rows, read_blocks, read_rows
 from stages.core.errors import LockstepError
 from stages.core.leakage import leakage
 from stages.core.params import Evaluate
@@ -41,13 +41,13 @@ def read_held_out(kind: str, tokenizer: PreTrainedTokenizerFast, settings: Evalu
 
     Raises LockstepError when it is empty, a label is wrong, or training held some of it and that is not allowed.
     """
-    rows = list(iterate_rows(read_rows(TOKENIZED / "test")))
-    if not rows:
+    test, train = read_rows(TOKENIZED / "test"), read_rows(TOKENIZED / "train")
+    if not len(test):
         raise LockstepError("The test split is empty, so nothing can be shown.", "Set split.test above 0.")
-    train = read_rows(TOKENIZED / "train")
-    trained = list(iterate_rows(train.select(spread(train, len(rows)))))
-    audit(rows, tokenizer.eos_token_id, kind)
-    audit(trained, tokenizer.eos_token_id, kind)
+    train = train.select(spread(train, len(test)))
+    for split in (test, train):
+        audit(read_blocks(split), tokenizer.eos_token_id, kind)
+    rows = list(iterate_rows(test))
     leaks = leakage({split: prepared_split(split) for split in SPLITS}, kind, near_duplicate)
     records = read_records(prepared_split("test"))
     aligned = kind == "qa" and len(records) == len(rows)
@@ -55,7 +55,7 @@ def read_held_out(kind: str, tokenizer: PreTrainedTokenizerFast, settings: Evalu
         kind=kind,
         rows=rows,
         clusters=[record.cluster for record in records] if aligned else None,
-        trained=trained,
+        trained=list(iterate_rows(train)),
         asked=asked_of(records, max(settings.answers, settings.samples)),
         leakage=check_leakage(leaks, settings.allow_leakage),
     )

@@ -1,6 +1,7 @@
 """The Hugging Face Hub: bases that come from it, exports that go to it."""
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from stages.core.errors import LockstepError
 from stages.core.model_files import check_config, check_weights
 from stages.core.paths import EXPORT
 
+SHA256_DIGITS = 64
 WEIGHT_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "merges.txt", "vocab.txt", "*.model", "*.jinja"]
 
 STALE = ["*.safetensors", "*.safetensors.index.json", "*.jinja"]  # of an earlier export: taken away if not replaced
@@ -84,6 +86,22 @@ def _download(base: str, revision: str | None) -> Path:
             f"{name} is not in the cache and the Hub can't be reached ({type(error).__name__}).",
             "Go online once, or set model.base to models/base, which needs no network.",
         ) from None
+
+
+def check_download(folder: Path, name: str) -> None:
+    """Hold downloaded weights against the SHA-256 under which the Hub's cache keeps them; other folders have none.
+
+    Raises LockstepError when a file has changed since.
+    """
+    for path in sorted(folder.glob("*.safetensors")):
+        stored = path.resolve()
+        if path.is_symlink() and len(stored.name) == SHA256_DIGITS and stored.is_file():
+            with open(stored, "rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != stored.name:
+                    raise LockstepError(
+                        f"{path.name} of {name} was damaged in the Hub's cache.",
+                        f"Delete {stored} and run again: it is fetched anew.",
+                    )
 
 
 def push_folder(folder: Path, repo: str, private: bool) -> str:

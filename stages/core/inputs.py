@@ -7,6 +7,8 @@ from pathlib import Path
 
 from stages.core.encoding import cannot_read
 from stages.core.errors import LockstepError, shortened
+from stages.core.params import Data
+from stages.core.paths import CORRECTIONS
 
 TEXT_ENDINGS = (".txt", ".text", ".md", ".markdown")
 TABLE_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
@@ -26,6 +28,17 @@ class Source:
     def ending(self) -> str:
         """The lower-case ending of the file's name, with its dot."""
         return self.path.suffix.lower()
+
+
+def sources_of(settings: Data) -> tuple[list[Source], str]:
+    """Every file that prepare reads, corrections last, and whether they hold 'qa' or 'text'.
+
+    Raises LockstepError when the path or a pattern names nothing, or a file has an ending that is not read.
+    """
+    corrections = str(CORRECTIONS) if settings.corrections else None
+    sources = find_sources(settings.path, settings.files, corrections)
+    kind = kind_of(sources, settings.kind)
+    return sources + (find_corrections(corrections) if kind == "qa" else []), kind
 
 
 def find_sources(where: str, files: str | list[str], corrections: str | None = None) -> list[Source]:

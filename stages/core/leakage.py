@@ -4,19 +4,16 @@ Similar questions are found by prefix filtering (Bayardo, Ma and Srikant 2007): 
 share one of their rarest members. Unlike the hashing that clusters rows, this misses none.
 """
 
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.duplicates import PAIRS_AT_ONCE, ROWS_AT_ONCE, Rows, equal_neighbours, similarity
+from stages.core.duplicates import PAIRS_AT_ONCE, ROWS_AT_ONCE, Rows, alike, equal_neighbours, marks
 from stages.core.fingerprints import Fingerprints, Sketches, ascending, fingerprint, joined
 from stages.core.parallel import ordered_map
-from stages.core.records import Question, Record, iterate_records
+from stages.core.records import Lines, Question, record_lines
 
-CHUNK = 4096  # records read at once
 CROWD = 500  # rows that share a shingle; in larger crowds only so many neighbours are compared
 LONG = 8  # words from which an answer or a paragraph counts
 
@@ -30,7 +27,7 @@ def leakage(paths: dict[str, Path], kind: str, threshold: float) -> dict[str, in
     """
     questions, answers, paragraphs = [], [], []
     for path in paths.values():
-        some = list(ordered_map(_fingerprints, _chunks(path)))
+        some = list(ordered_map(_fingerprints, record_lines(path)))
         questions.append(joined([part[0] for part in some]))
         answers.append(joined([part[1] for part in some]))
         paragraphs.append(np.concatenate([part[2] for part in some]))
@@ -50,14 +47,15 @@ def pairs_across(sketches: Sketches, split: Rows, threshold: float) -> tuple[Row
     split: (n,) the split of each row.
     """
     rarest, owner = _prefixes(sketches, threshold)
+    bits = marks(sketches)
     found: list[NDArray[np.int64]] = []
     for distance, near in equal_neighbours(rarest, CROWD):
         near = near[split[owner[near]] != split[owner[near + distance]]]
         for begin in range(0, len(near), PAIRS_AT_ONCE):
             some = near[begin : begin + PAIRS_AT_ONCE]
             left, right = owner[some], owner[some + distance]
-            alike = similarity(sketches, left, right) >= threshold
-            found.append(np.stack([left[alike], right[alike]], axis=1))
+            near_enough = alike(sketches, bits, left, right, threshold)
+            found.append(np.stack([left[near_enough], right[near_enough]], axis=1))
     pairs = np.unique(np.concatenate(found), axis=0) if found else np.zeros((0, 2), np.int64)
     return pairs[:, 0], pairs[:, 1]
 
@@ -94,8 +92,9 @@ def _shared(keys: list[NDArray[np.uint64]]) -> int:
     return count
 
 
-def _fingerprints(records: list[Record]) -> tuple[Fingerprints, Fingerprints, NDArray[np.uint64]]:
+def _fingerprints(lines: Lines) -> tuple[Fingerprints, Fingerprints, NDArray[np.uint64]]:
     """Of questions, of answers, and the keys of long paragraphs."""
+    records = list(lines.records())
     pairs = [record for record in records if isinstance(record, Question)]
     texts = [record.text for record in records if not isinstance(record, Question)]
     paragraphs = fingerprint([part for text in texts for part in text.split("\n\n")], False, least_words=1 << 30)
@@ -104,13 +103,3 @@ def _fingerprints(records: list[Record]) -> tuple[Fingerprints, Fingerprints, ND
         fingerprint([pair.answer for pair in pairs], False, least_words=1 << 30),
         paragraphs.keys[paragraphs.words >= LONG],
     )
-
-
-def _chunks(path: Path) -> Iterator[list[Record]]:
-    """Records some at a time; one empty list for an empty file."""
-    records = iterate_records(path)
-    while True:
-        some = list(islice(records, CHUNK))
-        yield some
-        if len(some) < CHUNK:
-            return

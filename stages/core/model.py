@@ -9,7 +9,7 @@ from transformers.utils import logging as transformers_logging
 
 from stages.core.console import warn
 from stages.core.errors import LockstepError
-from stages.core.hub import resolve_base
+from stages.core.hub import check_download, resolve_base
 from stages.core.model_files import check_config, check_weights, made_again
 from stages.core.params import Generation, Model
 from stages.core.tokenizer import SCRATCH, check_vocabulary, save_tokenizer
@@ -25,7 +25,9 @@ def build_model(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrain
     if settings.base == SCRATCH:
         model = _from_scratch(settings, tokenizer)
     else:
-        model = load_model(resolve_base(settings.base, settings.revision), settings.base)
+        folder = resolve_base(settings.base, settings.revision)
+        check_download(folder, settings.base)
+        model = load_model(folder, settings.base)
         grow_embeddings(model, len(tokenizer))
     check_vocabulary(tokenizer, model.config)
     if settings.dropout is not None:
@@ -54,6 +56,10 @@ def load_model(folder: Path | str, name: str) -> PreTrainedModel:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise LockstepError(f"The model {name} can't be loaded: {reason}.", made_again(name)) from error
     _require_all_weights(loaded, name)
+    if broken := [key for key, weight in model.named_parameters() if not torch.isfinite(weight).all()]:
+        raise LockstepError(
+            f"The model {name} can't be loaded: {broken[0]} holds values that are no numbers.", made_again(name)
+        )
     return model.eval()
 
 
@@ -61,8 +67,8 @@ def _require_all_weights(loaded: dict[str, Any], name: str) -> None:
     """Raise LockstepError where config.json asks for weights that are not in the files: Transformers makes them up."""
     remedy = f"config.json and weights are of different models. {made_again(name)}"
     if missing := sorted(loaded["missing_keys"]):
-        more = f" and {len(missing) - 1} more weights" if len(missing) > 1 else ""
-        raise LockstepError(f"The model {name} can't be loaded: {missing[0]}{more} are missing.", remedy)
+        lacking = f"{missing[0]} is" if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more weights are"
+        raise LockstepError(f"The model {name} can't be loaded: {lacking} missing.", remedy)
     for key, found, wanted in sorted(loaded["mismatched_keys"]):
         sizes = f"{' x '.join(map(str, found))}, config.json asks for {' x '.join(map(str, wanted))}"
         raise LockstepError(f"The model {name} can't be loaded: {key} is {sizes}.", remedy)

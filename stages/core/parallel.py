@@ -8,7 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from stages.core.errors import LockstepError
 
@@ -18,11 +18,13 @@ MOST_PROCESSES = 4  # each holds about 150 MB
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
+_function: Callable | None = None  # in a worker: what it was started for
+
 
 def ordered_map(function: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
     """function(piece) for each piece, in the order of the pieces. Only a few pieces are in memory at a time.
 
-    function: a module's function (or a partial of one), as other processes must find it.
+    function: a module's function, a partial of one or a method, as other processes must find it; each gets it once.
     Raises LockstepError when a process is killed; what the function raises comes through.
     """
     iterator = iter(pieces)
@@ -32,10 +34,12 @@ def ordered_map(function: Callable[[Piece], Result], pieces: Iterable[Piece]) ->
         return
     workers = min(MOST_PROCESSES, _cores())
     pending: deque[Future[Result]] = deque()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(function,)
+    ) as pool:
         try:
             for piece in chain([rest], iterator):
-                pending.append(pool.submit(function, piece))
+                pending.append(pool.submit(_apply, piece))
                 if len(pending) > 2 * workers:
                     yield pending.popleft().result()
             while pending:
@@ -54,8 +58,11 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _end_with_parent() -> None:
-    """In a worker: leave when the process that started it is gone, however it went."""
+def _begin(function: Callable) -> None:
+    """In a worker: keep the function, and end when the process that started this one is gone, however it went."""
+    global _function
+    _function = function
+    os.environ["RAYON_NUM_THREADS"] = "1"  # of tokenizers and the like: the processes are the threads
 
     def wait() -> None:
         parent = parent_process()
@@ -64,3 +71,9 @@ def _end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _apply(piece: Any) -> Any:
+    """In a worker: the function of one piece."""
+    assert _function is not None
+    return _function(piece)

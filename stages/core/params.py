@@ -128,7 +128,16 @@ class Device(Section):
     deterministic: bool
 
 
+class Lora(Section):
+    rank: Count
+    alpha: Positive
+    dropout: Annotated[float, Number, Field(ge=0, lt=1)]
+    targets: Literal["auto"] | Annotated[list[str], Field(min_length=1)]
+
+
 class Train(Section):
+    method: Literal["full", "lora"]
+    lora: Lora
     epochs: Count
     batch_size: Count
     accumulation: Count
@@ -141,7 +150,10 @@ class Train(Section):
     keep: Literal["best", "last"]
     early_stopping: Whole
     checkpoint_minutes: Positive
+    gradient_checkpointing: bool
     compile: bool
+    processes: Literal["auto"] | Count
+    accelerate_config: Annotated[str | None, Optional]
 
 
 class Evaluate(Section):

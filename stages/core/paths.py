@@ -1,5 +1,6 @@
 """Where everything lies, relative to the project's root, in the order the data flows."""
 
+import os
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
@@ -17,13 +18,15 @@ TOKENIZER = TOKENIZED / "tokenizer"
 BASE_MODEL = Path("models/base")
 FINETUNED = Path("models/finetuned")
 EXPORT = Path("models/export")
+RECEIPT = EXPORT / "receipt.json"
 
-CHECKPOINTS = Path(".checkpoints")
+CHECKPOINTS = Path(".checkpoints")  # in project_root()
 
 METRICS = Path("metrics")
 PREPARE_METRICS = METRICS / "prepare.json"
 TOKENIZE_METRICS = METRICS / "tokenize.json"
 TRAIN_METRICS = METRICS / "train.json"
+PROVENANCE = METRICS / "provenance.json"
 EVALUATE_METRICS = METRICS / "evaluate.json"
 SAMPLES = METRICS / "samples.md"
 ANSWERS = METRICS / "answers.jsonl"
@@ -41,3 +44,13 @@ SPLITS = ("train", "validation", "test")
 def prepared_split(split: str) -> Path:
     """The JSON Lines file of one split: 'train', 'validation' or 'test'."""
     return PREPARED / f"{split}.jsonl"
+
+
+def project_root() -> Path:
+    """The project's folder: this one, or, in a copy that DVC made to run an experiment in, the one it was copied from.
+
+    DVC removes such a copy when the experiment ends, however it ends. It lies in .dvc/tmp of the project, whose folder
+    DVC gives as DVC_ROOT. Elsewhere DVC_ROOT says nothing: it may be that of a project this one was started from.
+    """
+    root = Path(os.environ.get("DVC_ROOT", "")).resolve()
+    return root if Path.cwd().is_relative_to(root / ".dvc" / "tmp") else Path()

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from stages.core.chat_commands import Chat
+from stages.core.chat_commands import Chat, NoConversationError
 from stages.core.errors import LockstepError
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class JsonScreen(TextScreen):
 def answer_lines(chat: Chat, lines: BinaryIO) -> None:
     """Answer each line of a pipe or file; empty ones are passed over. Commands work as in a terminal.
 
-    Raises LockstepError naming the line that could not be answered; answers to those before it are out.
+    Raises LockstepError naming the line that could not be answered; answers to those before it are out. Where no line
+    could be, it names none.
     """
     for number, raw in enumerate(lines, start=1):
         try:
@@ -66,5 +67,7 @@ def answer_lines(chat: Chat, lines: BinaryIO) -> None:
         try:
             if line.strip() and not chat.handle(line):
                 return
+        except NoConversationError:
+            raise
         except LockstepError as error:
             raise LockstepError(f"Standard input, line {number}: {error.message}", error.remedy) from None

@@ -5,15 +5,19 @@ token ids, decide what counts: everything from `target_start` on is learnt, the 
 padding never.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
-from transformers import PreTrainedTokenizerFast
+import numpy as np
+from numpy.typing import NDArray
 
+from stages.core.encoder import Encoder
 from stages.core.errors import LockstepError
 from stages.core.prompt import Prompt
-from stages.core.records import Question, Text
-from stages.core.tokenizer import encode, opening_ids
+from stages.core.records import Question
+
+Ids = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,63 @@ class Row:
         return len(self.ids) - self.target_start
 
 
+@dataclass(frozen=True, slots=True)
+class RowBlock:
+    """n rows end to end, as many as fit into memory at a time. ids: (tokens,). lengths, target_start, answer_start:
+    (n,), as in Row."""
+
+    ids: Ids
+    lengths: Ids
+    target_start: Ids
+    answer_start: Ids
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> "RowBlock":
+        """The block of some rows."""
+        rows = list(rows)
+        ids = [token for row in rows for token in row.ids]
+        numbers = [(len(row.ids), row.target_start, row.answer_start) for row in rows]
+        columns = np.array(numbers, np.int32).reshape(-1, 3).T
+        return cls(np.array(ids, np.int32), *(np.ascontiguousarray(column) for column in columns))
+
+    @classmethod
+    def joined(cls, blocks: "Sequence[RowBlock]") -> "RowBlock":
+        """One block of several, in their order."""
+        return cls(*(np.concatenate([getattr(block, name) for block in blocks]) for name in cls.__slots__))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """(n + 1,) where each row begins in ids, and where the last one ends."""
+        return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
+
+    def rows(self) -> Iterator[Row]:
+        """The rows one by one."""
+        starts = self.starts
+        columns = zip(starts[:-1], starts[1:], self.target_start, self.answer_start, strict=True)
+        for begin, end, target, answer in columns:
+            yield Row(self.ids[begin:end].tolist(), int(target), int(answer))
+
+    def part(self, begin: int, end: int) -> "RowBlock":
+        """Rows begin..end-1."""
+        ids = self.ids[self.starts[begin] : self.starts[end]]
+        return RowBlock(ids, self.lengths[begin:end], self.target_start[begin:end], self.answer_start[begin:end])
+
+
+def even_blocks(blocks: Iterable[RowBlock], size: int) -> Iterator[RowBlock]:
+    """The same rows in blocks of `size`; the last one holds the remainder."""
+    rest = RowBlock.of([])
+    for block in blocks:
+        rest = RowBlock.joined([rest, block])
+        for begin in range(0, len(rest) - size + 1, size):
+            yield rest.part(begin, begin + size)
+        rest = rest.part(len(rest) // size * size, len(rest))
+    if len(rest):
+        yield rest
+
+
 @dataclass(slots=True)
 class Overlong:
     """Rows that were longer than max_tokens, as (file, line), by what became of them."""
@@ -38,6 +99,12 @@ class Overlong:
     question_cut: list[tuple[str, int]] = field(default_factory=list)
     answer_cut: list[tuple[str, int]] = field(default_factory=list)
     dropped: list[tuple[str, int]] = field(default_factory=list)
+
+    def add(self, more: "Overlong") -> None:
+        """Take in those of rows that follow."""
+        self.question_cut += more.question_cut
+        self.answer_cut += more.answer_cut
+        self.dropped += more.dropped
 
 
 class QuestionRows:
@@ -48,23 +115,20 @@ class QuestionRows:
     'drop' leaves the row out; 'error' raises LockstepError. Each is noted in `self.noted`.
     """
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerFast, prompt: Prompt, loss_on: str, max_tokens: int, overlong: str
-    ):
-        self.tokenizer = tokenizer
+    def __init__(self, encoder: Encoder, prompt: Prompt, loss_on: str, max_tokens: int, overlong: str):
+        self.encoder = encoder
         self.prompt = prompt
         self.loss_on = loss_on
         self.max_tokens = max_tokens
         self.overlong = overlong
-        self.opening = opening_ids(tokenizer)
         self.noted = Overlong()
 
     def rows(self, questions: list[Question]) -> Iterator[Row]:
         """Rows of a batch of questions, in order. Raises LockstepError on an over-long row if `overlong` is 'error'."""
-        asked = encode(self.tokenizer, [self.prompt.question_text(q.question) for q in questions])
-        answered = encode(self.tokenizer, [self.prompt.answer_text(q.answer) for q in questions])
+        asked = self.encoder.encode([self.prompt.question_text(q.question) for q in questions])
+        answered = self.encoder.encode([self.prompt.answer_text(q.answer) for q in questions])
         for question, ask, answer in zip(questions, asked, answered, strict=True):
-            head, tail = self.opening + ask, answer + [self.tokenizer.eos_token_id]
+            head, tail = self.encoder.opening + ask, answer + [self.encoder.end]
             if len(head) + len(tail) > self.max_tokens:
                 fitted = self._fit(question, head, tail)
                 if fitted is None:
@@ -97,15 +161,9 @@ class QuestionRows:
         self.noted.answer_cut.append(place)
         return head, tail[: self._whole_characters(self.prompt.answer_text(question.answer), room)] + tail[-1:]
 
-    def _offsets(self, text: str) -> list[tuple[int, int]]:
-        """Of each token of a text, the characters it stands for or is a part of: first, and one after the last."""
-        return self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
-        )["offset_mapping"]
-
     def _whole_characters(self, text: str, tokens: int) -> int:
         """At most `tokens` tokens, so many that the text is not cut inside a character."""
-        spans = self._offsets(text)
+        spans = self.encoder.offsets(text)
         while 0 < tokens < len(spans) and spans[tokens][0] < spans[tokens - 1][1]:
             tokens -= 1
         return tokens
@@ -113,61 +171,76 @@ class QuestionRows:
     def _shorter_question(self, question: str, room: int) -> list[int]:
         """The question's ids cut at its end to fit `room` tokens, but never to less than a quarter of max_tokens."""
         start, _ = self.prompt.question_span(question)
-        spans = self._offsets(self.prompt.question_text(question))
+        spans = self.encoder.offsets(self.prompt.question_text(question))
         inside = [end for begin, end in spans if start <= begin and end <= start + len(question)]
         room = max(room, self.max_tokens // 4)
-        surplus = max(0, len(self.opening) + len(spans) - room)
+        surplus = max(0, len(self.encoder.opening) + len(spans) - room)
         keep = max(0, len(inside) - surplus)
         while True:
             shorter = question[: inside[keep - 1] - start] if keep else ""
-            ids = self.opening + encode(self.tokenizer, [self.prompt.question_text(shorter)])[0]
+            ids = self.encoder.opening + self.encoder.encode([self.prompt.question_text(shorter)])[0]
             if ids and (len(ids) <= room or not keep):
                 return ids
             if not keep:  # nothing is left, not even of the template: the first target needs a token before it
-                return encode(self.tokenizer, [self.prompt.question_text(question[:1])])[0]
+                return self.encoder.encode([self.prompt.question_text(question[:1])])[0]
             keep -= 1
 
 
-def text_rows(
-    tokenizer: PreTrainedTokenizerFast, texts: Iterable[Text], chunk_tokens: int, batch: int = 64
-) -> Iterator[Row]:
-    """Texts joined with end-of-text and cut into rows of chunk_tokens; the last row holds the remainder.
+def text_ids(encoder: Encoder, texts: list[str]) -> Ids:
+    """Ids of some texts end to end, each followed by end-of-text."""
+    return np.fromiter(chain.from_iterable([*ids, encoder.end] for ids in encoder.encode(texts)), np.int32)
+
+
+def text_blocks(pieces: Iterable[Ids], end_of_text: int, chunk_tokens: int) -> Iterator[RowBlock]:
+    """What text_ids gave, piece after piece, cut into rows of chunk_tokens; the last row holds the remainder.
 
     Each row begins with the last token of the row before it (the first with end-of-text), so that every token of
     every text, and the end-of-text after each, is a target exactly once.
     """
-    end = tokenizer.eos_token_id
-    rest = [end]
-    for group in _batches(texts, batch):
-        for ids in encode(tokenizer, [text.text for text in group]):
-            rest += ids
-            rest.append(end)
-        position = 0
-        while len(rest) - position >= chunk_tokens:
-            yield Row(rest[position : position + chunk_tokens], 1, 1)
-            position += chunk_tokens - 1
-        rest = rest[position:]
+    rest = np.array([end_of_text], np.int32)
+    step = chunk_tokens - 1
+    for piece in pieces:
+        ids = np.concatenate([rest, piece])
+        count = (len(ids) - 1) // step
+        windows = np.lib.stride_tricks.sliding_window_view(ids, chunk_tokens)[::step] if count else ids[:0, None]
+        yield _whole_rows(windows.reshape(-1), count, chunk_tokens)
+        rest = ids[count * step :]
     if len(rest) > 1:
-        yield Row(rest, 1, 1)
+        yield _whole_rows(rest, 1, len(rest))
 
 
-def audit(rows: Iterable[Row], end_of_text: int, kind: str) -> None:
+def _whole_rows(ids: Ids, count: int, length: int) -> RowBlock:
+    """Rows of one length in which everything but the first token is learnt."""
+    ones = np.ones(count, np.int32)
+    return RowBlock(ids, np.full(count, length, np.int32), ones, ones)
+
+
+def audit(blocks: Iterable[RowBlock], end_of_text: int, kind: str) -> None:
     """Prove, before training, that the labels are right: each row has a target, and (kind 'qa') its last target is
     its one supervised end-of-text. Raises LockstepError naming the first row that is wrong.
     """
-    for number, row in enumerate(rows):
-        if not 1 <= row.target_start < len(row.ids):
-            raise LockstepError(f"Row {number} of the tokenized data has no target.", "Run `make tokenize` again.")
-        if kind == "qa" and (row.ids[-1] != end_of_text or row.ids[row.target_start :].count(end_of_text) != 1):
-            raise LockstepError(f"Row {number} of the tokenized data does not end in one supervised end-of-text.")
+    before = 0
+    for block in blocks:
+        untaught = (block.target_start < 1) | (block.target_start >= block.lengths)
+        wrong = untaught | ~_end_once(block, end_of_text) if kind == "qa" else untaught
+        if wrong.any():
+            place = int(wrong.argmax())
+            if untaught[place]:
+                raise LockstepError(
+                    f"Row {before + place} of the tokenized data has no target.", "Run `make tokenize` again."
+                )
+            raise LockstepError(
+                f"Row {before + place} of the tokenized data does not end in one supervised end-of-text."
+            )
+        before += len(block)
 
 
-def _batches(items: Iterable[Text], size: int) -> Iterator[list[Text]]:
-    group: list[Text] = []
-    for item in items:
-        group.append(item)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
+def _end_once(block: RowBlock, end_of_text: int) -> NDArray[np.bool_]:
+    """Of each row, whether it has one supervised end-of-text and nothing after it, (n,)."""
+    starts = block.starts
+    places = np.flatnonzero(block.ids == end_of_text)
+    owner = np.searchsorted(starts, places, side="right") - 1  # the row each end-of-text is in
+    supervised = places - starts[owner] >= block.target_start[owner]
+    last = places == starts[owner + 1] - 1
+    count, ending = (np.bincount(owner[some], minlength=len(block)) for some in (supervised, supervised & last))
+    return (count == 1) & (ending == 1)

@@ -1,8 +1,9 @@
-"""One training run: its fingerprint, its folder of checkpoints, and the lock that keeps a second one out."""
+"""One training run: its fingerprint, its folder of checkpoints, and the lock that has a second one wait."""
 
 import shutil
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,36 +13,72 @@ import yaml
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from stages.core.checkpoints import fingerprint
-from stages.core.errors import LockstepError
+from stages.core.checkpoints import StopRequest, fingerprint
+from stages.core.console import say
+from stages.core.errors import Stopped
 from stages.core.hub import is_folder
 from stages.core.params import Model
-from stages.core.paths import CHECKPOINTS
+from stages.core.paths import CHECKPOINTS, project_root
+from stages.core.processes import ALONE, Processes
 
-LIBRARIES = ("torch", "transformers", "accelerate")  # another version may give other bits
+LIBRARIES = ("torch", "transformers", "accelerate", "peft")  # another version may give other bits
+DAYS_KEPT = 30  # of the checkpoints of an interrupted run since the last of them
 
 
 @contextmanager
-def training_run(settings: Iterable[Any], model: Model) -> Iterator[Path]:
+def training_run(
+    settings: Iterable[Any], model: Model, stop: StopRequest, processes: Processes = ALONE
+) -> Iterator[Path]:
     """The folder of this run's checkpoints, locked; removed when the block ends well.
 
     settings: all that decides the result besides the files that dvc.yaml names as train's deps and the base.
-    Checkpoints of other runs are left alone until one of them ends.
-    Raises LockstepError when a run with the same fingerprint is going on.
+    processes: those that train together; the first looks after the folder, the others are told its name.
+    Waits while the very same run is going on: most often what is left of one whose dvc was killed, saving its last
+    checkpoint. Checkpoints of other runs stay for DAYS_KEPT. Raises Stopped when asked to stop while it waits.
     """
+    if not processes.first:
+        yield processes.told(None)
+        return
     described = [_plain(value) for value in [*settings, model]] + [version(name) for name in LIBRARIES]
     paths = [Path(dep) for dep in stage_deps("train")]
     if is_folder(model.base):
         paths.append(Path(model.base))
-    folder = CHECKPOINTS / fingerprint(described, paths)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = project_root() / CHECKPOINTS / fingerprint(described, paths)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(Path(f"{folder}.lock"), stop):
+        folder.mkdir(exist_ok=True)
+        _remove_forgotten(folder)
+        yield processes.told(folder)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _locked(path: Path, stop: StopRequest) -> Iterator[None]:
+    """Hold a lock file, which goes when the block ends well."""
+    lock = FileLock(path)
     try:
-        with FileLock(f"{folder}.lock", timeout=0):
-            yield folder
-            shutil.rmtree(folder)
-        Path(f"{folder}.lock").unlink(missing_ok=True)
+        lock.acquire(timeout=0)
     except Timeout:
-        raise LockstepError("This very training run is going on in another process.", "Wait for it to end.") from None
+        say("train", "this very training run is going on in another process; waiting for it to end")
+        try:
+            lock.acquire(cancel_check=lambda: bool(stop.reason))
+        except Timeout:
+            raise Stopped(f"{stop.reason} while it waited for another process") from None
+    try:
+        yield
+        path.unlink()  # while it is held: whoever waits sees that the file is gone, and makes it anew
+    finally:
+        lock.release()
+
+
+def _remove_forgotten(run: Path) -> None:
+    """Remove the checkpoints of other runs that were interrupted long ago and that nobody went on with."""
+    for other in sorted(path for path in run.parent.iterdir() if path.is_dir() and path != run):
+        if time.time() - other.stat().st_mtime > DAYS_KEPT * 86400:
+            with suppress(Timeout), FileLock(f"{other}.lock", timeout=0):
+                shutil.rmtree(other)
+                Path(f"{other}.lock").unlink()
+                say("train", f"removed the checkpoints of a run that was interrupted over {DAYS_KEPT} days ago")
 
 
 def stage_deps(stage: str) -> list[str]:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from stages.core.batches import batches_by_length, collate
 from stages.core.errors import LockstepError
 from stages.core.hardware import Hardware
+from stages.core.processes import ALONE, Processes
 
 MODEL_INPUTS = ("input_ids", "position_ids", "attention_mask")
 SCORING_TOKENS = 4096  # tokens of one batch, padding included
@@ -81,10 +82,12 @@ def score_rows(
     hardware: Hardware,
     pad_id: int,
     tokens: int = SCORING_TOKENS,
+    processes: Processes = ALONE,
 ) -> Scores:
     """Score every row of `input_ids` and `target_start` (see batches.collate).
 
     tokens: size of a batch. It, the order of rows and the padding change nothing but the last bits.
+    processes: those that share the batches; each returns the scores of all rows, the same as one alone.
     """
     lengths = [len(row["input_ids"]) for row in rows]
     nll = np.zeros(len(lengths))
@@ -92,18 +95,22 @@ def score_rows(
     correct = np.zeros(len(lengths), dtype=np.int64)
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), hardware.autocast():
-        for indices in batches_by_length(lengths, tokens):
-            batch = collate([rows[index] for index in indices], pad_id, packing=False)
+    # A model in shards keeps the buffers it gathers them in: training could not write to those of inference mode.
+    with torch.no_grad() if processes.count > 1 else torch.inference_mode(), hardware.autocast():
+        for indices, mine in processes.rounds(batches_by_length(lengths, tokens)):
+            batch = collate([rows[index] for index in indices], pad_id, layout="padded")
             width = batch["input_ids"].shape[1]
             owner = (batch["target_index"] // width).numpy()  # (N,) the row of each target
             batch = to_device(batch, model.device)
             logits = target_logits(model, batch)
             losses = functional.cross_entropy(logits.float(), batch["targets"], reduction="none")
             hits = logits.argmax(dim=-1) == batch["targets"]
+            if not mine:
+                continue
             count = len(indices)
             nll[indices] = np.bincount(owner, weights=losses.cpu().double().numpy(), minlength=count)
             correct[indices] = np.bincount(owner, weights=hits.cpu().numpy(), minlength=count)
             targets[indices] = np.bincount(owner, minlength=count)
     model.train(was_training)
-    return Scores(nll, targets, correct)
+    nll, counts = processes.sums(nll), processes.sums([targets, correct]).astype(np.int64)
+    return Scores(nll, *counts)

@@ -45,7 +45,7 @@ def token_losses(
     model.eval()
     with torch.inference_mode(), hardware.autocast():
         for indices in batches_by_length([len(row["input_ids"]) for row in rows], tokens):
-            batch = collate([rows[index] for index in indices], pad_id, packing=False)
+            batch = collate([rows[index] for index in indices], pad_id, layout="padded")
             owner = (batch["target_index"] // batch["input_ids"].shape[1]).numpy()  # (N,) the row of each target
             batch = to_device(batch, model.device)
             logits = target_logits(model, batch)  # (N, V)

@@ -1,8 +1,6 @@
-"""From prepared records to rows, for both kinds of data, with the figures of metrics/tokenize.json."""
+"""What tokenize starts from, the base's tokenizer, and the figures of metrics/tokenize.json."""
 
 from collections.abc import Iterator
-from itertools import islice
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,9 +11,8 @@ from stages.core.files import figure
 from stages.core.hub import resolve_base
 from stages.core.params import Model, Tokenize
 from stages.core.paths import prepared_split
-from stages.core.prompt import Prompt
-from stages.core.records import Question, Text, iterate_records
-from stages.core.rows import Overlong, QuestionRows, Row, text_rows
+from stages.core.records import Question, iterate_records
+from stages.core.rows import Overlong
 from stages.core.tokenizer import (
     SCRATCH,
     check_vocabulary,
@@ -25,8 +22,6 @@ from stages.core.tokenizer import (
     set_pad_token,
     train_tokenizer,
 )
-
-BATCH = 1000  # records tokenized at a time
 
 
 def prepared_kind() -> Literal["qa", "text"]:
@@ -71,30 +66,6 @@ def _train_texts() -> Iterator[str]:
             yield record.answer
         else:
             yield record.text
-
-
-class RowMaker:
-    """Makes the rows of one split after another, noting what had to be cut or dropped."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, prompt: Prompt, loss_on: str, settings: Tokenize) -> None:
-        self.tokenizer = tokenizer
-        self.kind = prompt.kind
-        self.chunk_tokens = settings.chunk_tokens
-        self.questions = QuestionRows(tokenizer, prompt, loss_on, settings.max_tokens, settings.overlong)
-
-    @property
-    def noted(self) -> Overlong:
-        """Rows cut or dropped so far."""
-        return self.questions.noted
-
-    def make(self, path: Path) -> Iterator[Row]:
-        """The rows of one prepared file, in its order."""
-        records = iterate_records(path)
-        if self.kind == "text":
-            yield from text_rows(self.tokenizer, (r for r in records if isinstance(r, Text)), self.chunk_tokens)
-            return
-        while batch := [r for r in islice(records, BATCH) if isinstance(r, Question)]:
-            yield from self.questions.rows(batch)
 
 
 def token_metrics(kind: str, sizes: dict[str, np.ndarray], noted: Overlong) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrained
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
+from stages.core.encoder import Encoder, encode_plain
 from stages.core.errors import LockstepError
 from stages.core.model_files import MADE_BY, check_config, made_again
 
@@ -102,10 +103,14 @@ def set_pad_token(tokenizer: PreTrainedTokenizerFast, pad_token: str | None) -> 
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[int]]:
-    """Token ids of each text as plain text: special-token strings in it are spelt out, and none is added."""
-    if not texts:
-        return []
-    return tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+    """Token ids of each text as plain text, see encoder.encode_plain."""
+    return encode_plain(tokenizer.backend_tokenizer, texts)
+
+
+def encoder_of(tokenizer: PreTrainedTokenizerFast) -> Encoder:
+    """The part of the tokenizer that other processes can do with."""
+    end: int = tokenizer.eos_token_id  # type: ignore[assignment]
+    return Encoder(tokenizer.backend_tokenizer, opening_ids(tokenizer), end)
 
 
 def opening_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:

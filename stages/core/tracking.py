@@ -19,10 +19,11 @@ import psutil
 from stages.core.console import warn
 from stages.core.files import write_json
 from stages.core.params import Params
-from stages.core.paths import CHECKPOINTS
+from stages.core.paths import CHECKPOINTS, project_root
 
 PIPELINE_RUN = CHECKPOINTS / "pipeline_run.json"  # the parent's id, whose it is, and the children that have not ended
 DVC_LOCK = Path("dvc.lock")
+SQLITE = "sqlite:///"
 SECONDS = 30.0  # that MLflow may take for one stage before it is left behind
 AT_ONCE = 1000  # metrics MLflow takes in one call
 PATIENCE = {
@@ -129,9 +130,15 @@ def _client(params: Params) -> Any:
 
     for name in ("mlflow", "alembic"):  # mlflow sets its own levels when it is imported
         logging.getLogger(name).setLevel(logging.ERROR)
-    mlflow.set_tracking_uri(params.tracking.uri)
-    mlflow.set_experiment(params.tracking.experiment)
-    return mlflow.MlflowClient()
+    root, uri, name = project_root(), params.tracking.uri, params.tracking.experiment
+    if uri.startswith(SQLITE):  # a path after it is relative to here, which may be a copy that DVC will remove
+        uri = f"{SQLITE}{root / uri.removeprefix(SQLITE)}"
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient()
+    if client.get_experiment_by_name(name) is None and root.is_absolute() and uri.startswith(SQLITE):
+        client.create_experiment(name, artifact_location=(root / "mlruns").as_uri())
+    mlflow.set_experiment(name)
+    return client
 
 
 def _child_run(client: Any, stage: str, params: Params, parent: str) -> str:

@@ -1,63 +1,77 @@
 """The training loop: Transformers' Trainer with our batches, our loss and our checkpoints."""
 
 import math
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from torch.nn import functional
-from transformers import (
-    PreTrainedModel,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
 from stages.core.batches import collate
-from stages.core.checkpoints import StopRequest, keep_latest, latest_whole, seal
-from stages.core.console import ProgressLine
+from stages.core.callbacks import Curve, Progress, Saver
+from stages.core.checkpoints import (
+    StopRequest,
+    checkpoint_step,
+    keep_latest,
+    latest_whole,
+    link_file,
+    seal_checkpoint,
+)
+from stages.core.console import say
 from stages.core.curves import Curves
-from stages.core.errors import LockstepError, Stopped
-from stages.core.files import read_json, sync_file, sync_folder, write_json
+from stages.core.errors import LockstepError
+from stages.core.files import read_json, write_json, writing
 from stages.core.hardware import Hardware
 from stages.core.params import Train
-from stages.core.scoring import score_rows, target_logits
+from stages.core.paths import CHECKPOINTS
+from stages.core.processes import PATIENCE, Processes
+from stages.core.scoring import score_rows
+from stages.core.seals import is_whole
+from stages.core.shared_batches import SharedBatches, SharedLoader
+from stages.core.training_layers import quicken
+from stages.core.training_step import TrainingStep, choose_step
+from stages.core.weights import gather_weights, load_weights, put_weights
 
-CURVE_POINTS = 100  # points of the learning curve inside a run
 CHECKPOINTS_KEPT = 2  # the one before stays until the next is whole
 COUNTERS = "counters.json"
-# Bytes that a run takes for each weight: weights and two moments in each checkpoint and in one being written, the best
-# weights, and the model at the end.
-DISK_PER_WEIGHT = 4 * (3 * (CHECKPOINTS_KEPT + 1) + 2)
 BEST = "best.safetensors"  # weights of the epoch with the lowest validation loss
 
 
 class SumLossTrainer(Trainer):
     """Trainer whose loss is the sum over the target tokens of a step, divided once by their number."""
 
-    def __init__(self, *, hardware: Hardware, pad_id: int, curves: Curves, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        step: TrainingStep,
+        hardware: Hardware,
+        pad_id: int,
+        curves: Curves,
+        processes: Processes,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self.processes = processes
         self.model_accepts_loss_kwargs = True  # have Trainer count a step's targets and not divide again
+        self.step = step
         self.hardware = hardware
         self.pad_id = pad_id
         self.nll: Any = torch.zeros((), dtype=torch.float64 if hardware.device != "mps" else torch.float32)
+        # Counted by this process alone:
         self.seen_targets = 0  # targets since the last point of the curve
-        self.tokens = 0  # trained on so far, by earlier processes of this run too
+        self.tokens = 0  # trained on so far, before interruptions too
         self.curves = curves
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None, **_: Any) -> Any:
         """Mean -ln p per target token of the whole optimizer step, scalar tensor."""
-        logits = target_logits(model, inputs)
-        nll = functional.cross_entropy(logits.float(), inputs["targets"], reduction="sum")
+        nll = self.step.loss(model, inputs)
         with torch.no_grad():
             # Kept on the device, so that no step waits for the CPU.
-            self.nll = self.nll.to(nll.device) + nll
+            self.nll = self.nll.to(nll.device) + nll.detach()
             self.seen_targets += inputs["targets"].numel()
         self.tokens += inputs["tokens"]
         # Processes average their gradients; num_items_in_batch counts the targets of all of them.
@@ -70,23 +84,29 @@ class SumLossTrainer(Trainer):
         count = torch.tensor(sum(batch["targets"].numel() for batch in batch_samples), device=device)
         return self.accelerator.gather(count).sum() if self.accelerator.num_processes > 1 else count
 
+    @property
+    def all_tokens(self) -> int:
+        """Tokens that all processes have trained on so far; all of them have to ask."""
+        return int(self.processes.sums(self.tokens))
+
     def take_point(self) -> dict[str, float]:
-        """Tokens so far, mean training loss per target since the last call, and learning rate.
+        """Tokens so far, mean training loss per target since the last call, and learning rate, over all processes.
 
         Raises LockstepError when the loss is not a number.
         """
-        loss = float(self.nll) / max(self.seen_targets, 1)
+        nll, targets, tokens = self.processes.sums([float(self.nll), self.seen_targets, self.tokens]).tolist()
+        loss = nll / max(targets, 1)
         if not math.isfinite(loss):
             raise LockstepError("The training loss is not a number any more.", "Lower train.learning_rate.")
         self.nll.zero_()
         self.seen_targets = 0
-        return {"tokens": self.tokens, "loss": loss, "learning_rate": self._get_learning_rate()}
+        return {"tokens": int(tokens), "loss": loss, "learning_rate": self._get_learning_rate()}
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the validation rows, and as many train rows the same way, without dropout."""
         unwrapped = self.accelerator.unwrap_model(self.model)
         metrics = {
-            f"{name}_loss": score_rows(unwrapped, rows, self.hardware, self.pad_id).loss
+            f"{name}_loss": score_rows(unwrapped, rows, self.hardware, self.pad_id, processes=self.processes).loss
             for name, rows in self.eval_dataset.items()
             if len(rows)
         }
@@ -95,111 +115,53 @@ class SumLossTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        with writing(CHECKPOINTS):
+            super()._save_checkpoint(model, trial)
         run = Path(self.args.output_dir)
         checkpoint = run / f"checkpoint-{self.state.global_step}"
         counters = {"nll": float(self.nll), "targets": self.seen_targets, "tokens": self.tokens}
-        write_json(checkpoint / COUNTERS, counters)
-        self.curves.write(checkpoint)
-        seal(checkpoint)
-        keep_latest(run, CHECKPOINTS_KEPT)
+        of_all = self.processes.gathered(counters)  # and all have written their part
+        if self.processes.first:
+            write_json(checkpoint / COUNTERS, of_all)
+            self.curves.write(checkpoint)
+            if (run / BEST).exists():
+                link_file(run / BEST, checkpoint / BEST)
+            seal_checkpoint(checkpoint)
+            keep_latest(run, CHECKPOINTS_KEPT)
+        self.processes.wait()
 
     def resume(self, checkpoint: Path) -> None:
-        """Take up the counters and curves of a checkpoint; Trainer itself takes up the rest."""
-        counters = read_json(checkpoint / COUNTERS, "make train")
+        """Take up the counters, curves and best weights of a checkpoint; Trainer itself takes up the rest."""
+        counters = read_json(checkpoint / COUNTERS, "make train")[self.processes.number]
         self.nll.fill_(counters["nll"])
         self.seen_targets = counters["targets"]
         self.tokens = counters["tokens"]
         self.curves.read(checkpoint)
+        # Those of the run are of a later epoch when it was killed between the evaluation and the save that follows.
+        if self.processes.first:
+            best = Path(self.args.output_dir) / BEST
+            best.unlink(missing_ok=True)
+            if (checkpoint / BEST).exists():
+                link_file(checkpoint / BEST, best)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches of rows; among several processes, this one's share of them."""
+        if self.processes.count == 1:
+            return super().get_train_dataloader()
+        batches = SharedBatches(len(self.train_dataset), self._train_batch_size, self.args.seed, self.processes)
+        pinned = self.args.dataloader_pin_memory
+        return SharedLoader(self.train_dataset, batches, self.data_collator, pin_memory=pinned)
 
 
-class Curve(TrainerCallback):
-    """Feeds Curves from the running trainer."""
-
-    def __init__(self, curves: Curves, trainer: "SumLossTrainer", best: Path | None) -> None:
-        self.curves, self.trainer, self.best = curves, trainer, best
-
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if not self.curves.epochs:
-            self.trainer.evaluate()
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.global_step % max(1, state.max_steps // CURVE_POINTS) == 0 or state.global_step == state.max_steps:
-            self.curves.steps.append({"step": state.global_step, **self.trainer.take_point()})
-
-    def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, metrics: dict, **_: Any) -> None:
-        self.curves.epochs.append({"epoch": round(state.epoch or 0), "tokens": self.trainer.tokens, **metrics})
-        if self.best is not None and self.curves.best_epoch == len(self.curves.epochs) - 1:
-            save_weights(self.trainer.accelerator.unwrap_model(self.trainer.model), self.best)
-        if self.curves.patience_is_over:
-            control.should_training_stop = True
-
-
-class Progress(TrainerCallback):
-    """The one moving line."""
-
-    def __init__(self, trainer: SumLossTrainer) -> None:
-        self.trainer = trainer
-
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.began, self.tokens = time.monotonic(), self.trainer.tokens
-        self.line = ProgressLine("train", state.max_steps, state.global_step)
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        pace = (self.trainer.tokens - self.tokens) / (time.monotonic() - self.began)
-        loss = self.trainer.curves.epochs[-1].get("validation_loss")
-        shown = f"validation loss {loss:.3f}, " if loss is not None else ""
-        epoch = f"epoch {state.epoch:.1f} of {state.num_train_epochs}"
-        self.line.update(state.global_step, f"{epoch}, {shown}{pace:,.0f} tokens/s,")
-
-    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.line.clear()
-
-
-class Saver(TrainerCallback):
-    """Saves every few minutes and when asked to stop; after a stop's save it ends training with Stopped."""
-
-    def __init__(self, minutes: float, stop: StopRequest) -> None:
-        self.seconds = minutes * 60
-        self.stop = stop
-        self.saved = time.monotonic()
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        # The epoch's last step is saved after the evaluation that follows: a checkpoint between them would lose that.
-        last_of_epoch = state.global_step % (state.max_steps // state.num_train_epochs) == 0
-        if not last_of_epoch and (self.stop.reason or time.monotonic() - self.saved > self.seconds):
-            control.should_save = True
-
-    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.saved = time.monotonic()
-        if self.stop.reason:
-            raise Stopped(
-                f"{self.stop.reason}; saved at step {state.global_step} of {state.max_steps}, "
-                "the next run goes on from there"
-            )
-
-
-def save_weights(model: PreTrainedModel, path: Path) -> None:
-    """Write the model's weights as one safetensors file, whole or not at all."""
-    from safetensors.torch import save_model
-
-    partial = path.with_name(path.name + ".partial")
-    save_model(model, str(partial))
-    sync_file(partial)
-    partial.replace(path)
-    sync_folder(path.parent)
-
-
-def load_weights(model: PreTrainedModel, path: Path) -> None:
-    """Read what save_weights wrote."""
-    from safetensors.torch import load_model
-
-    load_model(model, str(path))
+def disk_needed(weights: int, trained: int) -> int:
+    """Bytes that a run takes: trained weights and their two moments in each checkpoint and in one being written, the
+    best of them, and the model at the end."""
+    return 4 * (trained * (3 * (CHECKPOINTS_KEPT + 1) + 1) + weights)
 
 
 def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: Path) -> TrainingArguments:
     """Our settings in Trainer's words. folder: where checkpoints go."""
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
@@ -213,6 +175,8 @@ def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: P
         bf16=hardware.precision == "bf16",
         use_cpu=hardware.device == "cpu",
         torch_compile=settings.compile,
+        activation_checkpointing=settings.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
         seed=seed,
         data_seed=seed,
         eval_strategy="epoch",
@@ -223,7 +187,14 @@ def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: P
         report_to=[],
         remove_unused_columns=False,
         dataloader_pin_memory=hardware.device == "cuda",
+        # Not because any is unused: without it, gradients change places in their buckets after the first step, and with
+        # them the order in which more than two processes add them up; a resumed run would end with other last bits.
+        ddp_find_unused_parameters=torch.are_deterministic_algorithms_enabled(),
+        ddp_timeout=int(PATIENCE.total_seconds()),
     )
+    # One process uses one GPU: where it sees more, Trainer would spread its batches over them by threads.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def make_trainer(
@@ -235,6 +206,7 @@ def make_trainer(
     seed: int,
     folder: Path,
     stop: StopRequest,
+    processes: Processes,
 ) -> SumLossTrainer:
     """A trainer ready to run or resume; it fills `trainer.curves`.
 
@@ -243,36 +215,70 @@ def make_trainer(
     train, validation = splits["train"], splits["validation"]
     curves = Curves(settings.early_stopping if len(validation) else 0)
     scored = {"train": train.select(range(min(len(train), max(len(validation), 100)))), "validation": validation}
+    step = choose_step(model, train[0], hardware, settings.packing)
+    quicken(model)
     trainer = SumLossTrainer(
+        step=step,
         hardware=hardware,
         pad_id=pad_id,
         curves=curves,
+        processes=processes,
         model=model,
         args=training_arguments(settings, hardware, seed, folder),
         train_dataset=train,
         eval_dataset=scored,
-        data_collator=lambda rows: collate(rows, pad_id, settings.packing),
+        data_collator=lambda rows: collate(rows, pad_id, step.layout),
     )
     trainer.add_callback(Curve(curves, trainer, folder / BEST if len(validation) and settings.keep == "best" else None))
     trainer.add_callback(Progress(trainer))
-    trainer.add_callback(Saver(settings.checkpoint_minutes, stop))
+    trainer.add_callback(Saver(settings.checkpoint_minutes, stop, processes))
     trainer.remove_callback(PrinterCallback)
+    if processes.number:
+        torch.manual_seed(seed + processes.number)  # each drops out activations of its own
     return trainer
 
 
 def run(trainer: SumLossTrainer) -> None:
-    """Train to the end from the latest whole checkpoint of this run, if there is one, and put the best weights back.
+    """Train to the end from the latest whole checkpoint of this run, if there is one.
 
-    Raises Stopped after a requested stop, once a checkpoint is written.
+    Raises Stopped after a requested stop, once a checkpoint is written; LockstepError when a GPU's memory is full.
     """
     folder = Path(trainer.args.output_dir)
-    checkpoint = latest_whole(folder)
+    checkpoint = trainer.processes.told(latest_whole(folder) if trainer.processes.first else None)
     if checkpoint is not None:
         trainer.resume(checkpoint)
+        say("train", f"goes on from the checkpoint of step {checkpoint_step(checkpoint)}")
     if checkpoint is None or not trainer.curves.patience_is_over:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except torch.OutOfMemoryError:
+            raise LockstepError(
+                "The memory of the GPU is full.",
+                "Halve train.batch_size and double train.accumulation, set train.gradient_checkpointing to true or "
+                "train.method to lora, or see docs/scaling.md.",
+            ) from None
     else:
         trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         trainer._load_from_checkpoint(str(checkpoint))
+
+
+def finished_model(trainer: SumLossTrainer, build: Callable[[], Any]) -> Any | None:
+    """What run trained, with the best weights put back where they are kept; None in all processes but the first.
+
+    build: makes the model anew, to take up weights that lie in shards. Raises LockstepError when the disk gives back
+    other best weights than were written.
+    """
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    gathered = gather_weights(model) if trainer.is_fsdp_enabled else {}
+    if not trainer.processes.first:
+        return None
+    if gathered:
+        model = build()
+        put_weights(model, gathered)
+    folder = Path(trainer.args.output_dir)
     if (folder / BEST).exists():
-        load_weights(trainer.accelerator.unwrap_model(trainer.model), folder / BEST)
+        last = folder / f"checkpoint-{trainer.state.global_step}"
+        if not is_whole(last):
+            raise LockstepError(f"{last} is damaged.", "Run again: training goes on from what is whole.")
+        put_weights(model, load_weights(last / BEST))
+    return model

@@ -1,0 +1,56 @@
+"""Projects that are git repositories with the sources in them, where DVC runs the pipeline."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from projects import ROOT, Project
+
+IDENTITY = ("-c", "user.name=tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false")
+
+
+def make_repository(folder: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A small project with the sources, as the current folder; nothing is committed and nothing has run."""
+    project = Project(folder, base, monkeypatch)
+    shutil.copytree(ROOT / "stages", "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / ".gitignore", ".gitignore")
+    git("init", "--quiet", "--initial-branch", "main")
+    dvc("init", "--quiet")
+    return project
+
+
+def commit(message: str = "change") -> None:
+    """Commit everything that git does not ignore."""
+    git("add", "--all")
+    git("commit", "--quiet", "--message", message)
+
+
+def git(*arguments: str) -> str:
+    """Run git in the current folder; returns what it prints."""
+    done = subprocess.run(["git", *IDENTITY, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def dvc(*arguments: str, **environment: str) -> str:
+    """Run DVC in the current folder, with its notes about files beside it; returns what it prints."""
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, env=dvc_environment() | environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def dvc_environment() -> dict[str, str]:
+    """Our environment, with this Python first and nothing of DVC's left in the user's folders."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    site = str(Path("../dvc-site").absolute())
+    return {
+        **os.environ,
+        "PATH": path,
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": site,
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
