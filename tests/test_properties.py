@@ -4,7 +4,6 @@ is where it belongs."""
 import csv
 import io
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,14 @@ from hypothesis import strategies as st
 from preparing import ROOT, Project, faq
 from transformers import PreTrainedTokenizerFast
 
-from stages.core.batches import BIN_ROWS, collate
+from stages.core.batches import BIN_ROWS, LINE_STEP, Layout, collate
 from stages.core.inputs import Source
 from stages.core.params import Data
 from stages.core.prompt import Prompt
 from stages.core.readers import Noted, read_pairs, read_texts
 from stages.core.records import Question
-from stages.core.rows import QuestionRows, audit
-from stages.core.tokenizer import train_tokenizer
+from stages.core.rows import QuestionRows, RowBlock, audit
+from stages.core.tokenizer import encoder_of, train_tokenizer
 
 DATA = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["data"]
 END = "<|endoftext|>"
@@ -183,9 +182,10 @@ def test_the_answer_and_one_end_of_text_are_learnt_and_nothing_else(
 ) -> None:
     tokenizer = BYTES if bytewise else tokenizer
     prompt = Prompt(template=template)
-    maker = QuestionRows(tokenizer, prompt, "answer", room, "truncate")
+    encoder = encoder_of(tokenizer)
+    maker = QuestionRows(encoder, prompt, "answer", room, "truncate")
     [row] = maker.rows([Question("1", "1", question, answer, "a.csv", 2)])
-    audit([row], tokenizer.eos_token_id, "qa")
+    audit([RowBlock.of([row])], encoder.end, "qa")
     assert len(row.ids) <= room and row.target_start == row.answer_start
     given_text, learnt = shown(tokenizer, row.ids[: row.target_start]), shown(tokenizer, row.ids[row.target_start :])
     said = prompt.answer_text(answer)
@@ -198,7 +198,7 @@ def test_the_answer_and_one_end_of_text_are_learnt_and_nothing_else(
         shorter if maker.noted.question_cut or maker.noted.answer_cut else {prompt.question_text(question)}
     )
     if not (maker.noted.question_cut or maker.noted.answer_cut):
-        [everything] = QuestionRows(tokenizer, prompt, "all", room, "error").rows(
+        [everything] = QuestionRows(encoder, prompt, "all", room, "error").rows(
             [Question("1", "1", question, answer, "a", 2)]
         )
         assert (everything.ids, everything.target_start, everything.answer_start) == (row.ids, 1, row.answer_start)
@@ -209,29 +209,27 @@ LENGTHS = st.lists(
 )
 
 
-@given(LENGTHS)
-def test_packing_keeps_every_token_once_with_positions_and_targets_of_its_own(shapes: list[tuple[int, int]]) -> None:
-    pad = 0
+@given(LENGTHS, st.sampled_from(["line", "bins"]))
+def test_packing_keeps_every_token_once_with_positions_and_targets_of_its_own(
+    shapes: list[tuple[int, int]], layout: Layout
+) -> None:
     ends = torch.tensor([length for length, _ in shapes]).cumsum(0)
     rows: list[dict[str, Any]] = [
         {"input_ids": torch.arange(int(end) - length, int(end)) + 1, "target_start": start}
         for end, (length, start) in zip(ends, shapes, strict=True)
     ]
-    packed, plain = collate(rows, pad, packing=True), collate(rows, pad, packing=False)
-    ids = packed["input_ids"]
-    assert Counter(ids.flatten().tolist()) - Counter({pad: ids.numel()}) == Counter(range(1, int(ends[-1]) + 1))
-    assert ids.shape[1] <= BIN_ROWS * max(length for length, _ in shapes)
+    packed, plain = collate(rows, 0, layout), collate(rows, 0, "padded")
+    ids, longest = packed["input_ids"], max(length for length, _ in shapes)
+    tokens = ids[ids > 0].tolist()
+    assert sorted(tokens) == list(range(1, int(ends[-1]) + 1))
+    assert ids.numel() - len(tokens) < LINE_STEP if layout == "line" else ids.shape[1] <= BIN_ROWS * longest
     positions = packed.get("position_ids", torch.arange(ids.shape[1]).expand(ids.shape))
     expected = {int(token): place for row in rows for place, token in enumerate(row["input_ids"])}
-    where = dict(zip(ids.flatten().tolist(), positions.flatten().tolist(), strict=True))
-    assert {token: place for token, place in where.items() if token != pad} == expected
+    assert dict(zip(tokens, positions[ids > 0].tolist(), strict=True)) == expected
 
     def pairs(batch: dict[str, Any]) -> list[tuple[int, int]]:
         before = batch["input_ids"].flatten()[batch["target_index"]]
         return sorted(zip(before.tolist(), batch["targets"].tolist(), strict=True))
 
-    assert (
-        pairs(packed)
-        == pairs(plain)
-        == [(token, token + 1) for row in rows for token in row["input_ids"].tolist()[row["target_start"] - 1 : -1]]
-    )
+    learnt = [int(token) for row in rows for token in row["input_ids"][row["target_start"] - 1 : -1]]
+    assert pairs(packed) == pairs(plain) == [(token, token + 1) for token in learnt]
