@@ -41,7 +41,7 @@ BAD: dict[str, tuple[str, str, str]] = {
         f"data/raw/d.json line 5 is not valid JSON: a comma too many stands before }}. {PUT_RIGHT}"),
     "comma missing": (
         "d.jsonl", '{"question": "a" "answer": "b"}\n',
-        f"data/raw/d.jsonl line 1 is not valid JSON: a comma is missing before '\"answer\": \"b\"}}'. {PUT_RIGHT}"),
+        f"data/raw/d.jsonl line 1 is not valid JSON: a comma is missing before '\"answer\": \"b\"}}', or a quote near it is wrong. {PUT_RIGHT}"),
     "single quotes": (
         "d.json", str(ROWS),
         f"data/raw/d.json line 1 is not valid JSON: a key in \"double quotes\" is needed, not \"'question': 'Wh\". {PUT_RIGHT}"),

@@ -104,6 +104,14 @@ def test_what_changes_the_meaning_does_not_fold_away(one: str, other: str) -> No
     assert fold(one) != fold(other)
 
 
+def test_half_a_character_is_no_hindrance_to_html() -> None:
+    assert clean_text("half \udd8a&amp; whole", html=True) == "half & whole"
+
+
+def test_text_that_no_browser_would_take_for_html_stays_as_it_is() -> None:
+    assert clean_text("a<b <![<! c &amp; d", html=True) == "a<b <![<! c &amp; d"
+
+
 LONG = {
     "blanks at a line's beginning": "a\n" + " " * 300_000 + "b",
     "blanks that do not break": "a\n" + "\u00a0" * 300_000 + "b",

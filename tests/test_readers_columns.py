@@ -103,6 +103,15 @@ def test_unknown_columns_are_listed_with_the_lines_to_write(found: list[str], li
         columns(*found)
 
 
+def test_names_nobody_could_write_are_shortened_and_not_proposed() -> None:
+    with pytest.raises(LockstepError) as caught:
+        PairColumns(Path("t.json"), ["q" * 5000, "answer"], "auto", "auto", "auto")
+    assert str(caught.value) == (
+        f"t.json: no column is known to hold the question; its columns are {'q' * 37}..., answer. "
+        "Name them with data.question and data.answer in params.yaml."
+    )
+
+
 def test_header_false_is_proposed_for_tables_only() -> None:
     with pytest.raises(LockstepError, match="header: false"):
         columns("hi", "hello")

@@ -49,6 +49,14 @@ def test_one_accent_in_a_long_file_is_western(tmp_path: Path) -> None:
     assert find_encoding(written(tmp_path, b"plain line\n" * 5000 + b"Andr\xe9 Amp\xe8re\n")) == "cp1252"
 
 
+@pytest.mark.parametrize("codec", ["utf-16", "utf-32"])
+def test_encoding_of_two_byte_orders_needs_the_mark(tmp_path: Path, codec: str) -> None:
+    path = written(tmp_path, WESTERN.encode(f"{codec}-le"))
+    with pytest.raises(LockstepError, match=rf"has no byte order mark, so .* Write {codec}-le or {codec}-be there"):
+        find_encoding(path, codec)
+    assert find_encoding(path, f"{codec}-le") == f"{codec}-le"
+
+
 def test_broken_byte_in_utf8_is_not_taken_for_a_code_page(tmp_path: Path) -> None:
     path = written(tmp_path, "na\u00efve caf\u00e9\nna\u00efve\n".encode() + b"bro\xffken\n")
     with pytest.raises(LockstepError, match=r"t\.csv line 3: byte 0xFF is not utf-8\. The rest is UTF-8"):

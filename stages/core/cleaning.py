@@ -54,11 +54,14 @@ def _kept_joiners(run: re.Match[str]) -> str:
 
 def html_to_text(text: str) -> str:
     """What a browser would show: no tags, scripts or styles, entities resolved, a line for each block."""
-    from bs4 import BeautifulSoup, CData, MarkupResemblesLocatorWarning, NavigableString, Tag
+    from bs4 import BeautifulSoup, CData, MarkupResemblesLocatorWarning, NavigableString, ParserRejectedMarkup, Tag
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)
-        soup = BeautifulSoup(text, "html.parser")
+        try:
+            soup = BeautifulSoup(text.encode("utf-8", "ignore").decode(), "html.parser")  # it takes no lone surrogates
+        except ParserRejectedMarkup:  # '<![' and the like: it was no HTML
+            return text
     shown: list[str] = []
     waiting: list[Any] = [soup]
     while waiting:  # no recursion: tags may be nested deeper than Python's stack

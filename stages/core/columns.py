@@ -140,9 +140,11 @@ class PairColumns:
         second = answer or _guess("answer", [name for name in free if name != first])
         headless = "; if the first line names no columns, `header: false`" if tabular else ""
         lines = f"question: {_yaml(first)}", f"answer: {_yaml(second)}"
+        remedy = f"Write under data: in params.yaml, say, `{lines[0]}` and `{lines[1]}`{headless}."
+        if max(len(first), len(second)) > LONGEST_NAME:
+            remedy = "Name them with data.question and data.answer in params.yaml."
         return LockstepError(
-            f"{self.path}: no column is known to hold the {missing}; its columns are {self._listed()}.",
-            f"Write under data: in params.yaml, say, `{lines[0]}` and `{lines[1]}`{headless}.",
+            f"{self.path}: no column is known to hold the {missing}; its columns are {self._listed()}.", remedy
         )
 
     def _listed(self) -> str:

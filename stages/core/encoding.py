@@ -56,10 +56,10 @@ def find_encoding(path: Path, wanted: str = "auto") -> str:
         codec = _known_codec(wanted)
         if marked and codec.startswith(marked.removesuffix("-sig")):
             codec = marked  # the same codec, but it takes the mark away
-        elif codec == "utf-16":
+        elif codec in ("utf-16", "utf-32"):
             raise LockstepError(
                 f"{path} has no byte order mark, so data.encoding = {wanted} leaves open how to read it.",
-                "Write utf-16-le or utf-16-be there, or auto.",
+                f"Write {codec}-le or {codec}-be there, or auto.",
             )
         _require_decodable(path, codec, f"Name the encoding it has in data.encoding, not {wanted}, or put auto there.")
         return codec

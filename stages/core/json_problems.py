@@ -43,7 +43,7 @@ def json_problem(error: Exception) -> str:
 WORDING = {
     "Expecting property name": 'a key in "double quotes" is needed, not {shown}',
     "Expecting value": 'a value is needed, such as a text in "double quotes", not {shown}',
-    "Expecting ','": "a comma is missing before {shown}",
+    "Expecting ','": "a comma is missing before {shown}, or a quote near it is wrong",
     "Expecting ':'": "a colon is missing before {shown}",
     "Unterminated string": "a text is opened and never closed",
     "Invalid control": "a line break or control character stands inside a text; a line break is written \\n",
