@@ -10,7 +10,12 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
     sys.stderr.write("error: Run it as `python -m stages.export` from the project's root.\n")
     sys.exit(2)
 
+from typing import TYPE_CHECKING, Any
+
 from stages.core.command import describe, run_stage
+
+if TYPE_CHECKING:
+    from stages.core.params import Params
 
 
 def main() -> None:
@@ -28,12 +33,14 @@ def main() -> None:
     from stages.core.paths import EVALUATE_METRICS, EXPORT, FINETUNED, PROVENANCE, RECEIPT, TRAIN_METRICS
     from stages.core.prompt import read_prompt, write_prompt
     from stages.core.receipt import make_receipt
+    from stages.core.seals import check_seal
     from stages.core.tokenizer import load_tokenizer, opening_ids
     from stages.core.tracking import track
 
     params = load_params()
     if params.export.push_to_hub:
         check_push(params.export.hub_repo)
+    check_seal(FINETUNED, "train")
     prompt = replace(read_prompt(FINETUNED, "make train"), history_turns=params.generation.history_turns)
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
     model = load_model(FINETUNED, "models/finetuned").to(export_dtype(params.export.weights))
@@ -47,7 +54,23 @@ def main() -> None:
         evaluate=read_json(EVALUATE_METRICS, "make evaluate"),
         train=read_json(TRAIN_METRICS, "make train"),
     )
-    settings = {
+    data = {source.name: source.path for source in sources_of(params.data)[0]}
+    provenance = read_json(PROVENANCE, "make train")
+    with whole_folder(EXPORT) as folder:
+        save_model(model, tokenizer, folder, generation_config(params.generation, tokenizer))
+        write_prompt(folder, prompt)
+        write_text(folder / "README.md", card)
+        write_json(folder / RECEIPT.name, make_receipt(folder, data, decided(params), provenance))
+    where = str(EXPORT)
+    if params.export.push_to_hub:
+        where = push_folder(EXPORT, str(params.export.hub_repo), params.export.hub_private)
+    track("export", params, {}, artifacts=[EXPORT / "README.md"])
+    say("export", f"{where}: talk to it with `make chat`")
+
+
+def decided(params: "Params") -> dict[str, Any]:
+    """The settings that the receipt names: all that decide what is exported."""
+    return {
         "seed": params.seed,
         "data": params.data,
         "split": params.split,
@@ -61,18 +84,6 @@ def main() -> None:
         "export.weights": params.export.weights,
         "export.hub_repo": params.export.hub_repo,
     }
-    data = {source.name: source.path for source in sources_of(params.data)[0]}
-    provenance = read_json(PROVENANCE, "make train")
-    with whole_folder(EXPORT) as folder:
-        save_model(model, tokenizer, folder, generation_config(params.generation, tokenizer))
-        write_prompt(folder, prompt)
-        write_text(folder / "README.md", card)
-        write_json(folder / RECEIPT.name, make_receipt(folder, data, settings, provenance))
-    where = str(EXPORT)
-    if params.export.push_to_hub:
-        where = push_folder(EXPORT, str(params.export.hub_repo), params.export.hub_private)
-    track("export", params, {}, artifacts=[EXPORT / "README.md"])
-    say("export", f"{where}: talk to it with `make chat`")
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ def main() -> None:
     from stages.core.web_app import create_app
     from stages.core.web_server import WebServer, serve_until
 
-    folder = resolve_base(arguments.model, arguments.revision)
     assistant = load_exported(arguments.model, arguments.revision)
+    folder = resolve_base(arguments.model, arguments.revision)
     places = min(arguments.places, places_in_memory(assistant))
     scheduler = Scheduler(assistant.engine, places, arguments.queue)
     service = Service(assistant, scheduler, arguments.seconds, int(time.time()))

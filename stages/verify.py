@@ -59,17 +59,17 @@ def main() -> None:
 
 def prepare_clone(commit: str, lock: "Lock", guard: "Guard") -> "Path":
     """The project in a fresh clone, with all inputs. Raises LockstepError where it could not come out the same."""
-    import yaml
-
     from stages.core.clones import bring_inputs, clone_commit, require_reproducible, switch_off_reports
     from stages.core.console import say
     from stages.core.hub import is_folder
     from stages.core.lockfile import inputs_of
+    from stages.core.params import load_params
     from stages.core.paths import PARAMS
 
     project = clone_commit(commit, guard.folder / "clone")
-    base = str(yaml.safe_load((project / PARAMS).read_text(encoding="utf-8"))["model"]["base"])
-    inputs = inputs_of(lock) + ([base] if is_folder(base) else [])
+    params = load_params(project / PARAMS)
+    inputs = inputs_of(lock) + ([params.model.base] if is_folder(params.model.base) else [])
+    inputs += [params.train.accelerate_config] if params.train.accelerate_config else []
     for brought in bring_inputs(inputs, project, guard.folder):
         say("verify", f"{brought} is not in git; a copy of what is here goes along")
     require_reproducible(project, lock)
@@ -95,7 +95,7 @@ def compare_rerun(project: "Path", lock: "Lock", guard: "Guard") -> "list[Findin
             changed = machine_changes(provenance, here)
             elsewhere = bool(changed)
             if changed:
-                say("verify", f"this is another machine: {', '.join(map(told_change, changed))}")
+                say("verify", f"other hardware or versions: {', '.join(map(told_change, changed))}")
             if base := changed_base(provenance, here):
                 say("verify", f"the base is another one: {base}. model.revision pins a base of the Hub")
         figures = None

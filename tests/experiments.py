@@ -61,8 +61,9 @@ def kill_training(who: str) -> None:
 
 
 def run_in_queue(*names: str) -> None:
-    """Start the queue's workers, one for each experiment."""
-    dvc("queue", "start", "--jobs", str(len(names)))
+    """Start the queue's workers, one for each experiment. They outlive the command, and would hold its pipes open."""
+    with running("queue", "start", "--jobs", str(len(names))) as command:
+        assert command.wait(timeout=PATIENCE) == 0, said()
 
 
 def state(name: str) -> str:

@@ -52,21 +52,22 @@ def all_of(*changes: Change) -> Change:
 
 
 CONFIG, WEIGHTS = "models/base/config.json", "models/base/model.safetensors"
+BY = "Run `make recheck repro` to make it again."
 OFFLINE = "is not in the cache and the Hub can't be reached (LocalEntryNotFoundError). Go online once, or set model.base to models/base, which needs no network."
 
 BAD: dict[str, tuple[str, Change, str]] = {
     "nothing prepared": (
-        "tokenize", gone("data/prepared"), "data/prepared/train.jsonl is missing. Run `make prepare` first."),
+        "tokenize", gone("data/prepared"), "data/prepared is missing. Run `make prepare` first."),
     "no rows prepared": (
-        "tokenize", holds("data/prepared/train.jsonl", ""), "data/prepared/train.jsonl is empty. Run `make prepare` again."),
+        "tokenize", holds("data/prepared/train.jsonl", ""), f"data/prepared/train.jsonl is not what prepare wrote. {BY}"),
     "prepared row cut off": (
-        "tokenize", holds("data/prepared/train.jsonl", ROW + ROW[:40]), "data/prepared/train.jsonl line 2 is damaged. Run `make prepare` to make it again."),
+        "tokenize", holds("data/prepared/train.jsonl", ROW + ROW[:40]), f"data/prepared/train.jsonl is not what prepare wrote. {BY}"),
     "prepared row of numbers": (
-        "tokenize", holds("data/prepared/train.jsonl", ROW.replace('"So."', "5")), "data/prepared/train.jsonl line 1 is damaged. Run `make prepare` to make it again."),
+        "tokenize", holds("data/prepared/train.jsonl", ROW.replace('"So."', "5")), f"data/prepared/train.jsonl is not what prepare wrote. {BY}"),
     "prepared row, nested": (
-        "tokenize", holds("data/prepared/test.jsonl", "[" * 100_000), "data/prepared/test.jsonl line 1 is damaged. Run `make prepare` to make it again."),
+        "tokenize", holds("data/prepared/test.jsonl", "[" * 100_000), f"data/prepared/test.jsonl is not what prepare wrote. {BY}"),
     "prepared rows that are no text": (
-        "tokenize", holds("data/prepared/test.jsonl", b"\xff\xfe"), "data/prepared/test.jsonl is damaged after line 0. Run `make prepare` to make it again."),
+        "tokenize", holds("data/prepared/test.jsonl", b"\xff\xfe"), f"data/prepared/test.jsonl is not what prepare wrote. {BY}"),
     "no base": (
         "tokenize", gone("models/base"), f"model.base = models/base is no model folder: there is no such folder. {FOLDER}"),
     "empty base": (
@@ -107,18 +108,18 @@ BAD: dict[str, tuple[str, Change, str]] = {
     "every row too long": (
         "tokenize", setting("tokenize", max_tokens=8, overlong="drop"), "No row of the train split is left. Raise tokenize.max_tokens or set overlong to truncate."),
     "nothing tokenized": (
-        "train", gone("data/tokenized"), "data/tokenized/train is missing. Run `make tokenize` first."),
+        "train", gone("data/tokenized"), "data/tokenized is missing. Run `make tokenize` first."),
     "tokenized folder empty": (
-        "train", emptied("data/tokenized"), "data/tokenized/train is missing. Run `make tokenize` first."),
+        "train", emptied("data/tokenized"), f"data/tokenized/sealed.json is not what tokenize wrote. {BY}"),
     "tokenized rows cut off": (
-        "train", cut("data/tokenized/train/data-00000-of-00001.arrow"), "data/tokenized/train is damaged (OSError). Run `make tokenize` again."),
+        "train", cut("data/tokenized/train/data-00000-of-00001.arrow"), f"data/tokenized/train/data-00000-of-00001.arrow is not what tokenize wrote. {BY}"),
     "tokenizer of the rows missing": (
-        "train", gone("data/tokenized/tokenizer"), "data/tokenized has no tokenizer. Run `make tokenize` to make it again."),
+        "train", gone("data/tokenized/tokenizer"), f"data/tokenized/tokenizer/tokenizer.json is not what tokenize wrote. {BY}"),
     "prompt damaged": (
-        "train", holds("data/tokenized/prompt.json", "{"), "data/tokenized/prompt.json line 1 is not valid JSON. Run `make tokenize` to make it again."),
+        "train", holds("data/tokenized/prompt.json", "{"), f"data/tokenized/prompt.json is not what tokenize wrote. {BY}"),
     "prompt without fields": (
         "train", with_keys("data/tokenized/prompt.json", template="Hello"),
-        "data/tokenized/prompt.json is damaged: it holds no kind, template and history_turns. Run `make tokenize` to make it again."),
+        f"data/tokenized/prompt.json is not what tokenize wrote. {BY}"),
     "base whose weights are cut off": (
         "train", cut(WEIGHTS), f"The model models/base can't be loaded: Error while deserializing header: incomplete metadata, file not fully covered. {AGAIN}"),
     "base that is wider than its weights": (
@@ -130,11 +131,11 @@ BAD: dict[str, tuple[str, Change, str]] = {
     "learning rate beyond all numbers": (
         "train", setting("train", learning_rate=1e30), "The training loss is not a number any more. Lower train.learning_rate."),
     "no model to evaluate": (
-        "evaluate", gone("models/finetuned"), "models/finetuned/prompt.json is missing. Run `make train` first."),
+        "evaluate", gone("models/finetuned"), "models/finetuned is missing. Run `make train` first."),
     "model to evaluate without weights": (
-        "evaluate", gone("models/finetuned/model.safetensors"), "models/finetuned holds no weights (*.safetensors). Run `make train` to make it again."),
+        "evaluate", gone("models/finetuned/model.safetensors"), f"models/finetuned/model.safetensors is not what train wrote. {BY}"),
     "no model to export": (
-        "export", gone("models/finetuned"), "models/finetuned/prompt.json is missing. Run `make train` first."),
+        "export", gone("models/finetuned"), "models/finetuned is missing. Run `make train` first."),
     "figures gone": ("export", gone("metrics/evaluate.json"), "metrics/evaluate.json is missing. Run `make evaluate` first."),
     "figures damaged": (
         "export", holds("metrics/evaluate.json", "{}"),
@@ -158,7 +159,7 @@ def test_what_a_stage_can_not_use_is_refused_in_one_line(
 EXPORT: dict[str, tuple[Change, str]] = {
     "no export": (gone("models/export"), "models/export holds no model yet. Run `make repro` first."),
     "config damaged": (holds("models/export/config.json", "{"), "models/export: config.json is not valid JSON. Run `make export` to make it again."),
-    "no weights": (gone("models/export/model.safetensors"), "models/export holds no weights (*.safetensors). Run `make export` to make it again."),
+    "no weights": (gone("models/export/model.safetensors"), "models/export/model.safetensors is not the file of receipt.json beside it: it is missing. Take it back with `dvc checkout --force models/export`, or make it anew with `make export`; if you changed it on purpose, delete receipt.json."),
     "no tokenizer": (gone("models/export/tokenizer.json"), "models/export has no tokenizer. Run `make export` to make it again."),
     "prompt damaged": (with_keys("models/export/prompt.json", template="Hi"), "models/export/prompt.json is damaged: it holds no kind, template and history_turns. Run `make export` to make it again."),
     "settings damaged": (holds("models/export/generation_config.json", "{"), "models/export/generation_config.json line 1 is not valid JSON. Run `make export` to make it again."),

@@ -86,8 +86,9 @@ def test_bad_setting_is_refused_in_one_line(prepared: Project, old: str, new: st
         assert told(prepared, changed(old, new)) == f"params.yaml: {said} Put it right there."
 
 
+LINE_OF_EPOCHS = SHIPPED[: SHIPPED.index("  epochs: 8")].count("\n") + 1
 WHOLE: dict[str, tuple[str | bytes, str]] = {
-    "a tab": (changed("  epochs: 8", "\tepochs: 8"), f"params.yaml line 55 {NO_YAML}: a tab stands before its text; indent with blanks. Put that line right."),
+    "a tab": (changed("  epochs: 8", "\tepochs: 8"), f"params.yaml line {LINE_OF_EPOCHS} {NO_YAML}: a tab stands before its text; indent with blanks. Put that line right."),
     "no closing bracket": (changed("seed: 42", "seed: [42"), f"params.yaml line 4 {NO_YAML}: a [ is opened and never closed. Put that line right."),
     "no closing quote": (changed('  files: "*"', '  files: "*'), f"params.yaml line 28 {NO_YAML}: its indentation does not fit the lines above, or a quote in them is not closed. Put that line right."),
     "two colons": (changed("seed: 42", "seed: 42: 43"), f"params.yaml line 4 {NO_YAML}: a colon too many (a text that holds one needs quotes), or wrong indentation. Put that line right."),

@@ -47,10 +47,18 @@ def test_packed_rows_count_their_positions_from_nought(layout: Layout) -> None:
     assert batch["tokens"] == 8
 
 
-def test_a_line_holds_no_padding_and_says_where_each_row_begins() -> None:
+def test_a_line_says_where_each_row_begins() -> None:
     batch = collate([row(5, 6), row(1, 2, 3, 4), row(7, 8)], PAD, "line")
     assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 5, 6, 7, 8]]
     assert batch["attention_mask"].tolist() == [[[[0, 4, 6, 8]]]]
+
+
+def test_a_line_is_filled_up_with_a_row_of_padding_shorter_than_the_longest() -> None:
+    batch = collate([row(5, 6), row(1, 2, 3, 4), row(7, 8, 10)], PAD, "line")
+    assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 7, 8, 10, 5, 6, PAD, PAD, PAD]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1, 2, 0, 1, 0, 1, 2]]
+    assert batch["attention_mask"].tolist() == [[[[0, 4, 7, 9, 12]]]]
+    assert (learnt(batch), batch["tokens"]) == ([(1, 2), (2, 3), (3, 4), (5, 6), (7, 8), (8, 10)], 9)
 
 
 ROWS = st.lists(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.core.duplicates import band_shape, cluster_rows, similarity
+from stages.core.duplicates import alike, band_shape, cluster_rows, marks, similarity
 from stages.core.fingerprints import SKETCH, Sketches, fingerprint, sketch
 from stages.core.leakage import pairs_across
 
@@ -99,6 +99,28 @@ def test_similarity_of_long_texts_is_estimated_closely() -> None:
     made = sketch(texts, single_words=False)
     assert made.sizes.tolist() == [SKETCH, SKETCH]
     assert similarity(made, np.array([0]), np.array([1]))[0] == pytest.approx(1 / 3, abs=0.12)
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.6, 0.75, 0.9, 1.0])
+def test_telling_pairs_apart_by_their_marks_loses_none(threshold: float) -> None:
+    generator = np.random.default_rng(4)
+    every = generator.permutation(np.arange(1, 400))
+    texts = [every[: generator.integers(1, 300)].tolist() for _ in range(80)]  # long ones are cut to SKETCH hashes
+    made = sketch([*texts, *random_sketches(60, vocabulary=20)[1], []], single_words=True)
+    left, right = np.triu_indices(141, 1)
+    expected = similarity(made, left, right) >= threshold
+    assert expected.any()
+    assert (alike(made, marks(made), left, right, threshold) == expected).all()
+
+
+def test_marks_say_nothing_about_texts_whose_sketch_is_cut() -> None:
+    shared = 64 * np.arange(120)  # all point at bit 0, the others at a bit each
+    sides = [np.concatenate([shared, 64 * 200 + np.arange(first, first + 8)]) for first in (1, 9)]
+    made = Sketches(np.concatenate(sides).astype(np.uint32), np.array([0, SKETCH, 2 * SKETCH]))
+    left, right = np.array([0]), np.array([1])
+    assert np.bitwise_count(marks(made)[0] ^ marks(made)[1]) == 16
+    assert similarity(made, left, right) >= 0.9
+    assert alike(made, marks(made), left, right, 0.9).all()
 
 
 def test_sketch_does_not_depend_on_the_texts_around_it() -> None:

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from stages.core.card import model_card
 from stages.core.errors import LockstepError
 from stages.core.prompt import Prompt, read_prompt
+from stages.core.seals import seal
 from stages.core.tokenizer import encode, load_tokenizer
 
 EXPORTED = [
@@ -81,6 +82,7 @@ def test_a_tokenizer_with_an_opening_has_it_in_its_chat_template(after: Project)
     special = [(tokenizer.eos_token, tokenizer.eos_token_id)]
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<|endoftext|> $A", special_tokens=special)
     tokenizer.save_pretrained("models/finetuned")
+    seal(Path("models/finetuned"))
     after.run("export")
     exported = load_tokenizer(Path("models/export"), "export")
     ids = exported.apply_chat_template([{"role": "user", "content": "Which paint?"}])["input_ids"]
@@ -174,7 +176,7 @@ def test_a_data_path_outside_the_project_is_not_told_in_the_card(after: Project)
 
 
 def test_exporting_before_training_says_what_to_run(project: Project) -> None:
-    with pytest.raises(LockstepError, match=r"models/finetuned/prompt\.json is missing\. Run `make train` first"):
+    with pytest.raises(LockstepError, match=r"models/finetuned is missing\. Run `make train` first"):
         project.run("export")
 
 

@@ -205,5 +205,5 @@ def test_a_model_without_a_receipt_of_ours_may_be_talked_to(after: Project, cont
 
 def test_a_receipt_that_is_no_json_is_one_clear_line(after: Project) -> None:
     (EXPORT / "receipt.json").write_text("{")
-    with pytest.raises(LockstepError, match=r"models/export/receipt\.json is not valid JSON"):
+    with pytest.raises(LockstepError, match=r"models/export/receipt\.json line 1 is not valid JSON"):
         chat.check_model("models/export")

@@ -76,6 +76,7 @@ INPUTS = [
     ("evaluate", "prepare", "data/prepared/test.jsonl"),
     ("evaluate", "tokenize", "data/tokenized/test/data-00000-of-00001.arrow"),
     ("evaluate", "train", "models/finetuned/model.safetensors"),
+    ("export", "train", "models/finetuned/model.safetensors"),
 ]
 
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from structure import ROOT
 
 from benchmarks.torture import referee, table
 from benchmarks.torture.__main__ import main
@@ -114,8 +115,8 @@ def test_a_read_only_folder_holds_for_root_and_is_undone(tmp_path: Path) -> None
     touch = [sys.executable, "-c", code, str(tmp_path / "made")]
     with ExitStack() as undo:
         make_read_only(tmp_path, undo)
-        assert subprocess.run(touch, capture_output=True, check=False).returncode == 1
-    assert subprocess.run(touch, capture_output=True, check=False).returncode == 0
+        assert subprocess.run(touch, cwd=ROOT, capture_output=True, check=False).returncode == 1
+    assert subprocess.run(touch, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
 def test_every_kind_comes_before_one_comes_again_and_each_meets_all_its_stages() -> None:

@@ -42,7 +42,7 @@ stages:
       hash: md5
       md5: 2.dir
 """
-LOSS = Change("tuned.loss", 4.0, 4.1)
+LOSS = Change("tuned.loss", 4.0, 4.05)
 FAR = Change("tuned.loss", 4.0, 4.3)
 
 
@@ -121,16 +121,16 @@ def test_another_machine_excuses_losses_that_are_near() -> None:
     after = rerun(models_finetuned="y.dir", models_export="z.dir")
     found = findings(after, {"train": [LOSS]})
     assert [str(finding) for finding in found[1:]] == [
-        "within tolerance: tuned.loss 4.0 -> 4.1 (+2.50%, 5% is allowed)",
+        "within tolerance: tuned.loss 4.0 -> 4.05 (+1.25%, 2% is allowed)",
         "within tolerance: it reads what train wrote",
     ]
-    assert conclusion(found, 5, "abc1234") == "abc1234 comes out within 5% on this other machine"
+    assert conclusion(found, 5, "abc1234") == "abc1234 comes out within 2%, on other hardware or versions"
 
 
 def test_another_machine_does_not_excuse_losses_that_are_far() -> None:
     after = rerun(models_finetuned="y.dir", models_export="z.dir")
     found = findings(after, {"train": [LOSS, FAR]})
-    assert str(found[1]) == "different: tuned.loss 4.0 -> 4.3 (+7.50%, 5% is allowed)"
+    assert str(found[1]) == "different: tuned.loss 4.0 -> 4.3 (+7.50%, 2% is allowed)"
     assert str(found[2]) == "different: it reads what train wrote"
     assert conclusion(found, 5, "abc1234").endswith("train is the first stage that differs, in models/finetuned")
 
@@ -146,7 +146,7 @@ def test_a_figure_that_only_one_run_has_is_not_within() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "within"), [(0.0, 0.0, True), (0.0, 0.1, False), (2.0, 1.91, True), (2.0, 1.89, False)]
+    ("before", "after", "within"), [(0.0, 0.0, True), (0.0, 0.1, False), (2.0, 1.97, True), (2.0, 1.95, False)]
 )
 def test_tolerance_is_a_share_of_the_committed_figure(before: float, after: float, within: bool) -> None:
     found = findings(rerun(models_finetuned="y.dir"), {"train": [Change("train_loss", before, after)]})

@@ -12,12 +12,15 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.torture.faults import Planned, plan
 from benchmarks.torture.project import build
 from benchmarks.torture.referee import Outcome, Verdict, hold_trial
 from benchmarks.torture.table import table, write_docs
+
+SHOWN = 8  # problems of one fault on the screen
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,38 +38,46 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     scratch = Path(tempfile.mkdtemp(prefix="torture-"))
+    lost = True  # of an accident too the folder is kept
+    try:
+        faults = [
+            fault for fault in plan(options.faults, options.seed) if fault.number in (options.only or [fault.number])
+        ]
+        verdicts = inject(faults, options, scratch)
+        lost = any(verdict.outcome is Outcome.LOST for verdict in verdicts)
+    finally:
+        if lost:
+            print(f"\nWhat is left is in {scratch}.")
+        else:
+            shutil.rmtree(scratch)
+    print(f"\n{table(verdicts)}")
+    short = len(faults) - len(verdicts)
+    if short:
+        print(f"\n{short} of {len(faults)} faults were not injected in {options.minutes:g} minutes.")
+    elif options.write_docs and not options.only:
+        write_docs(table(verdicts))
+    return 1 if lost or short else 0
+
+
+def inject(faults: list[Planned], options: argparse.Namespace, scratch: Path) -> list[Verdict]:
+    """Inject faults, some at once, until the time is up, and tell of each."""
     print("two runs without a fault, for comparison", flush=True)
     campaign = build(scratch)
-    faults = [fault for fault in plan(options.faults, options.seed) if fault.number in (options.only or [fault.number])]
     until = time.monotonic() + options.minutes * 60
 
     def hold(fault: Planned) -> Verdict | None:
         if time.monotonic() > until:
             return None
         verdict = hold_trial(campaign, fault, options.seed, scratch)
-        print(f"{verdict.number:3} {verdict.seconds:5.1f} s  {verdict.outcome:<11}  {verdict.stage:<8}  {verdict.kind}")
-        for problem in verdict.problems[:8]:
-            print(f"{'':12}{problem}")
-        sys.stdout.flush()
+        line = f"{verdict.number:3} {verdict.seconds:5.1f} s  {verdict.outcome:<11}  {verdict.stage:<8}  {verdict.kind}"
+        print("\n".join([line, *(f"{'':12}{problem}" for problem in verdict.problems[:SHOWN])]), flush=True)
         if options.log:
             with options.log.open("a", encoding="utf-8") as log:
-                log.write(json.dumps(verdict.as_dict()) + "\n")
+                log.write(json.dumps(asdict(verdict)) + "\n")
         return verdict
 
     with ThreadPoolExecutor(options.workers) as pool:
-        verdicts = [verdict for verdict in pool.map(hold, faults) if verdict]
-    result = table(verdicts)
-    print(f"\n{result}")
-    lost = [verdict for verdict in verdicts if verdict.outcome is Outcome.LOST]
-    if lost:
-        print(f"\nThe folders of those lost are in {scratch}.")
-    else:
-        shutil.rmtree(scratch)
-    if len(verdicts) < len(faults):
-        print(f"\nOnly {len(verdicts)} of {len(faults)} faults were injected in {options.minutes:g} minutes.")
-    elif options.write_docs and not options.only:
-        write_docs(result)
-    return 1 if lost or len(verdicts) < len(faults) else 0
+        return [verdict for verdict in pool.map(hold, faults) if verdict]
 
 
 if __name__ == "__main__":

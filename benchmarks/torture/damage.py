@@ -7,6 +7,7 @@ import resource
 import shutil
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -95,8 +96,9 @@ def make_read_only(folder: Path, undo: ExitStack) -> None:
 
 
 def drop_override() -> None:
-    """In the new process: permissions hold for root too. Other users may not, and need not, do this."""
-    ctypes.CDLL(None).prctl(CAPBSET_DROP, DAC_OVERRIDE, 0, 0, 0)
+    """In the new process: permissions hold for root too (on Linux). Other users may not, and need not, do this."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(CAPBSET_DROP, DAC_OVERRIDE, 0, 0, 0)
 
 
 def set_clock_back(project: Path) -> None:

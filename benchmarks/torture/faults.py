@@ -21,7 +21,7 @@ from benchmarks.torture.damage import (
     use_tracker,
 )
 from benchmarks.torture.project import STAGES, Campaign
-from benchmarks.torture.victim import Ending, TooLateError, Victim, pipeline
+from benchmarks.torture.victim import Ending, Victim, pipeline
 
 WRITES = {  # folders in which a stage, or DVC on its behalf, makes files
     "prepare": ("data", "metrics"),
@@ -214,7 +214,7 @@ def database_gone(trial: Trial) -> Ending:
 
 
 ARROW, WEIGHTS = "data/tokenized/*/*.arrow", "models/finetuned/model.safetensors"
-FULL = re.compile("No space left|disk is full|File too large|Too little disk", re.I)
+FULL = re.compile("No space left|disk is full|disk I/O error|File too large|Too little disk", re.I)
 READ_ONLY = re.compile("Permission denied|Read-only|not writable", re.I)
 TOKENS, MODEL, LOCK = re.compile("data/tokenized"), re.compile("models/finetuned"), re.compile(r"dvc\.lock")
 CHECKPOINT, TRACKER, FUTURE = re.compile("checkpoint"), re.compile("MLflow"), re.compile("clock|time")
@@ -264,6 +264,3 @@ def plan(count: int, seed: int) -> list[Planned]:
         turn = stages[kind]
         faults.append(Planned(number + 1, kind, turn[number // len(kinds) % len(turn)]))
     return faults
-
-
-__all__ = ["KINDS", "Kind", "Planned", "TooLateError", "Trial", "plan"]

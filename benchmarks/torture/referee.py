@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -43,10 +43,6 @@ class Verdict:
     seconds: float
     problems: list[str]
     said: list[str]
-
-    def as_dict(self) -> dict[str, object]:
-        """For the log."""
-        return asdict(self)
 
 
 def is_clear(ending: Ending, names: re.Pattern[str] | None) -> bool:
@@ -99,6 +95,7 @@ def hold_trial(campaign: Campaign, planned: Planned, seed: int, scratch: Path) -
 
 
 def _judge(trial: Trial, planned: Planned, began: float) -> Verdict:
+    """Harm a run, do as the errors say until the pipeline ends well, and look at what is there then."""
     kind = KINDS[planned.kind]
     said: list[str] = []
     problems: list[str] = []
@@ -163,6 +160,3 @@ def _clear_away(folder: Path, keep: bool) -> None:
     unmount(folder, keep)
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-__all__ = ["Outcome", "Verdict", "hold_trial"]

@@ -8,6 +8,7 @@ import torch
 Layout = Literal["line", "bins", "padded"]
 
 IGNORED = -100  # target of a position that has none, as in Transformers
+LINE_STEP = 64  # tokens; a CPU's matrix kernels are made anew for each new size, so there should be few of them
 BIN_ROWS = 2  # a bin is this many times the longest row: little room is left over, and attention stays short
 
 
@@ -16,8 +17,9 @@ def collate(rows: Sequence[dict[str, Any]], pad_id: int, layout: Layout) -> dict
 
     Returns input_ids (B, L), what tells rows and padding apart, and the targets:
     - equally long rows: input_ids alone, a row each;
-    - line: all rows end to end, the longest first, (1, T); position_ids restart with each row, and attention_mask holds
-      the rows' bounds for row_attention, (1, 1, 1, rows + 1) int32;
+    - line: all rows end to end, the longest first, (1, T), and a row of padding that makes T a multiple of LINE_STEP;
+      position_ids restart with each row, and attention_mask holds the rows' bounds for row_attention,
+      (1, 1, 1, rows + 1) int32;
     - bins: several rows to a bin, and position_ids (B, L) that restart with each row, from which Transformers makes
       block-diagonal attention; what is left of a bin is a row of padding of its own;
     - padded: attention_mask (B, L), 0 on the padding at the end of shorter rows.
@@ -40,13 +42,14 @@ Placed = tuple[dict[str, torch.Tensor], torch.Tensor]  # the model's inputs, and
 
 def _line(ids: Tensors, following: Tensors, lengths: list[int], pad_id: int) -> Placed:
     order = longest_first(lengths)
-    bounds = torch.tensor([0, *(lengths[index] for index in order)]).cumsum(0).int()
+    rest = -sum(lengths) % min(LINE_STEP, max(lengths))  # shorter than a row, so the model has positions for it
+    sizes = [*(lengths[index] for index in order), *([rest] if rest else [])]
     inputs = {
-        "input_ids": torch.cat([ids[index] for index in order])[None],
-        "position_ids": torch.cat([torch.arange(lengths[index]) for index in order])[None],
-        "attention_mask": bounds[None, None, None],
+        "input_ids": torch.cat([*(ids[index] for index in order), torch.full((rest,), pad_id)])[None],
+        "position_ids": torch.cat([torch.arange(size) for size in sizes])[None],
+        "attention_mask": torch.tensor([0, *sizes]).cumsum(0).int()[None, None, None],
     }
-    return inputs, torch.cat([following[index] for index in order])
+    return inputs, torch.cat([*(following[index] for index in order), torch.full((rest,), IGNORED)])
 
 
 def _bins(ids: Tensors, following: Tensors, lengths: list[int], pad_id: int) -> Placed:

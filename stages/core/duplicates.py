@@ -5,19 +5,21 @@ Datasets, chapter 3) propose pairs; each pair is then compared by its sketches, 
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.core.fingerprints import SKETCH, Sketches, mix
+from stages.core.parallel import ordered_map
 
 Rows = NDArray[np.int64]
 
 PERMUTATIONS = 128  # MinHash values of a text
 CATCH = 0.999  # share of the pairs exactly at the threshold that the bands must propose
 NEIGHBOURS = 32  # in a band's bucket a row is compared with this many rows after it, and with the first
-ROWS_AT_ONCE = 1 << 14
+ROWS_AT_ONCE = 1 << 13
 PAIRS_AT_ONCE = 1 << 17
 MERGED_AT_ONCE = 1 << 14  # pairs found alike before clusters are joined: pairs within one need no comparing
 SEED = 1
@@ -76,6 +78,31 @@ def similarity(sketches: Sketches, left: Rows, right: Rows) -> NDArray[np.float6
     return np.bincount(owner[among & both], minlength=len(left)) / np.maximum(counted, 1)
 
 
+def alike(sketches: Sketches, bits: NDArray[np.uint64], left: Rows, right: Rows, threshold: float) -> NDArray[np.bool_]:
+    """Whether the similarity of left[i] and right[i] reaches the threshold, (len(left),). bits: marks(sketches).
+
+    Most pairs are told apart by their marks: sets that are as similar as that differ in few members, so in few bits.
+    """
+    sizes = sketches.sizes
+    total = sizes[left] + sizes[right]
+    differing = np.bitwise_count(bits[left] ^ bits[right])  # at most as many as members that only one of them has
+    cut = np.maximum(sizes[left], sizes[right]) >= SKETCH  # not all members are known
+    close = cut | (differing * (1 + threshold) <= (1 - threshold) * total + 1e-6)
+    found = np.zeros(len(left), bool)
+    found[close] = similarity(sketches, left[close], right[close]) >= threshold
+    return found
+
+
+def marks(sketches: Sketches) -> NDArray[np.uint64]:
+    """64 bits of each text, (n,): those that its hashes point at."""
+    bits = np.zeros(len(sketches.starts) - 1, np.uint64)
+    held = np.flatnonzero(sketches.sizes)
+    if len(held):
+        pointed = np.uint64(1) << (sketches.hashes & np.uint32(63)).astype(np.uint64)
+        bits[held] = np.bitwise_or.reduceat(pointed, sketches.starts[held])
+    return bits
+
+
 def _merge_similar(clusters: Rows, sketches: Sketches, threshold: float) -> Rows:
     texts = np.flatnonzero(sketches.sizes)
     if not len(texts):
@@ -83,13 +110,13 @@ def _merge_similar(clusters: Rows, sketches: Sketches, threshold: float) -> Rows
     sets = _set_keys(sketches)
     clusters = merge(clusters, *_equal(sets))
     texts = texts[np.unique(sets[texts], return_index=True)[1]]  # the same set needs no second look
-    bands = _band_keys(sketches, texts, threshold)
+    bands, bits = _band_keys(sketches, texts, threshold), marks(sketches)
     for band in bands.T:
         links: list[NDArray[np.int64]] = []
         for left, right in _candidates(band):
             pairs = np.stack([texts[left], texts[right]])
             pairs = pairs[:, clusters[pairs[0]] != clusters[pairs[1]]]
-            links.append(pairs[:, similarity(sketches, *pairs) >= threshold])
+            links.append(pairs[:, alike(sketches, bits, pairs[0], pairs[1], threshold)])
             if sum(link.shape[1] for link in links) >= MERGED_AT_ONCE:
                 clusters, links = merge(clusters, *np.concatenate(links, axis=1)), []
         if links:
@@ -126,22 +153,35 @@ def band_shape(threshold: float) -> tuple[int, int]:
 
 def _band_keys(sketches: Sketches, texts: Rows, threshold: float) -> NDArray[np.uint32]:
     """One key a band of each text, (len(texts), bands): texts that share one are candidates."""
-    from rensa import RMinHash
-
     bands, width = band_shape(threshold)
     keys = np.empty((len(texts), bands), np.uint32, order="F")
-    factors = np.random.default_rng(SEED).integers(1, 2**63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    begin = 0
+    for some in ordered_map(partial(_keys_of, bands=bands, width=width), _hash_pieces(sketches, texts)):
+        keys[begin : begin + len(some)] = some
+        begin += len(some)
+    return keys
+
+
+def _hash_pieces(sketches: Sketches, texts: Rows) -> Iterator[tuple[NDArray[np.uint32], Rows]]:
+    """The hashes of ROWS_AT_ONCE texts after the other, end to end, and where each text's end."""
     for begin in range(0, len(texts), ROWS_AT_ONCE):
         some = texts[begin : begin + ROWS_AT_ONCE]
         sizes = sketches.sizes[some]
         ends = np.cumsum(sizes)
         place = np.arange(ends[-1]) + np.repeat(sketches.starts[some] - (ends - sizes), sizes)
-        hashes = sketches.hashes[place].astype(np.uint64)
-        offsets = np.concatenate([[0], ends]).astype(np.uint64)
-        digests = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PERMUTATIONS, SEED).to_rows()
-        values = np.array(digests, np.uint64)[:, : bands * width].reshape(len(some), bands, width)
-        keys[begin : begin + len(some)] = ((values * factors).sum(axis=2) >> np.uint64(32)).astype(np.uint32)
-    return keys
+        yield sketches.hashes[place], ends
+
+
+def _keys_of(piece: tuple[NDArray[np.uint32], Rows], bands: int, width: int) -> NDArray[np.uint32]:
+    """Keys of a piece's texts, (texts, bands): a sum of each band's MinHash values, with odd factors."""
+    from rensa import RMinHash
+
+    hashes, ends = piece
+    factors = np.random.default_rng(SEED).integers(1, 2**63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    offsets = np.concatenate([[0], ends]).astype(np.uint64)
+    digests = RMinHash.digest_matrix_from_flat_token_hashes(hashes.astype(np.uint64), offsets, PERMUTATIONS, SEED)
+    values = np.array(digests.to_rows(), np.uint64)[:, : bands * width].reshape(len(ends), bands, width)
+    return ((values * factors).sum(axis=2) >> np.uint64(32)).astype(np.uint32)
 
 
 def _candidates(band: NDArray[np.uint32]) -> Iterator[tuple[Rows, Rows]]:

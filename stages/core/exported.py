@@ -19,9 +19,9 @@ def load_exported(model: str, revision: str | None = None) -> "Assistant":
     Raises LockstepError when the model can't be loaded or its weights are not those of its receipt.
     """
     from stages.core.conversation import load_assistant
-    from stages.core.hub import resolve_base
+    from stages.core.hub import is_folder, resolve_base
 
-    folder = resolve_base(model, revision)
+    folder = Path(model) if is_folder(model) else resolve_base(model, revision)
     check_sizes(folder)
     with ThreadPoolExecutor(1) as thread:
         hashed = thread.submit(check_hashes, folder)

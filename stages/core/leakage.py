@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.core.duplicates import PAIRS_AT_ONCE, ROWS_AT_ONCE, Rows, equal_neighbours, similarity
+from stages.core.duplicates import PAIRS_AT_ONCE, ROWS_AT_ONCE, Rows, alike, equal_neighbours, marks
 from stages.core.fingerprints import Fingerprints, Sketches, ascending, fingerprint, joined
 from stages.core.parallel import ordered_map
 from stages.core.records import Lines, Question, record_lines
@@ -47,14 +47,15 @@ def pairs_across(sketches: Sketches, split: Rows, threshold: float) -> tuple[Row
     split: (n,) the split of each row.
     """
     rarest, owner = _prefixes(sketches, threshold)
+    bits = marks(sketches)
     found: list[NDArray[np.int64]] = []
     for distance, near in equal_neighbours(rarest, CROWD):
         near = near[split[owner[near]] != split[owner[near + distance]]]
         for begin in range(0, len(near), PAIRS_AT_ONCE):
             some = near[begin : begin + PAIRS_AT_ONCE]
             left, right = owner[some], owner[some + distance]
-            alike = similarity(sketches, left, right) >= threshold
-            found.append(np.stack([left[alike], right[alike]], axis=1))
+            near_enough = alike(sketches, bits, left, right, threshold)
+            found.append(np.stack([left[near_enough], right[near_enough]], axis=1))
     pairs = np.unique(np.concatenate(found), axis=0) if found else np.zeros((0, 2), np.int64)
     return pairs[:, 0], pairs[:, 1]
 

@@ -57,7 +57,9 @@ def load_model(folder: Path | str, name: str) -> PreTrainedModel:
         raise LockstepError(f"The model {name} can't be loaded: {reason}.", made_again(name)) from error
     _require_all_weights(loaded, name)
     if broken := [key for key, weight in model.named_parameters() if not torch.isfinite(weight).all()]:
-        raise LockstepError(f"The model {name} has weights that are no numbers: {broken[0]} first.", made_again(name))
+        raise LockstepError(
+            f"The model {name} can't be loaded: {broken[0]} holds values that are no numbers.", made_again(name)
+        )
     return model.eval()
 
 
@@ -65,8 +67,8 @@ def _require_all_weights(loaded: dict[str, Any], name: str) -> None:
     """Raise LockstepError where config.json asks for weights that are not in the files: Transformers makes them up."""
     remedy = f"config.json and weights are of different models. {made_again(name)}"
     if missing := sorted(loaded["missing_keys"]):
-        more = f" and {len(missing) - 1} more weights" if len(missing) > 1 else ""
-        raise LockstepError(f"The model {name} can't be loaded: {missing[0]}{more} are missing.", remedy)
+        lacking = f"{missing[0]} is" if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more weights are"
+        raise LockstepError(f"The model {name} can't be loaded: {lacking} missing.", remedy)
     for key, found, wanted in sorted(loaded["mismatched_keys"]):
         sizes = f"{' x '.join(map(str, found))}, config.json asks for {' x '.join(map(str, wanted))}"
         raise LockstepError(f"The model {name} can't be loaded: {key} is {sizes}.", remedy)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 PIECE_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}  # logits of a piece
+STEP = 64  # rows are filled up to a multiple: a CPU's matrix kernels are made anew for each new size
 BLOCK = 128  # rows of a piece whose softmax stays in a CPU's cache
 
 
@@ -27,14 +28,15 @@ class OutputLoss(torch.autograd.Function):
         ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, places: torch.Tensor, targets: torch.Tensor
     ) -> torch.Tensor:
         kind = _product_type(hidden)
-        states, table = hidden.index_select(0, places).to(kind), weight.to(kind)
+        states, table = _fill_up(hidden.index_select(0, places).to(kind)), weight.to(kind)
+        targets = _fill_up(targets)
         nll = torch.zeros((), device=hidden.device)
         to_hidden = torch.empty_like(states)
         to_weight: torch.Tensor | None = None
         for start in range(0, len(states), rows := _piece_rows(table)):
             piece, wanted = states[start : start + rows], targets[start : start + rows]
             slopes = piece @ table.t()  # logits now, their gradients soon
-            nll += _softmax_slopes(slopes, wanted)
+            nll += _softmax_slopes(slopes, wanted, max(0, len(places) - start))
             torch.mm(slopes, table, out=to_hidden[start : start + rows])
             if ctx.needs_input_grad[1]:
                 part = (slopes.t() @ piece).to(weight.dtype)
@@ -49,13 +51,22 @@ class OutputLoss(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None, None]:
         to_hidden, to_weight, places = ctx.saved_tensors
         to_all = torch.zeros(ctx.shape, dtype=ctx.dtype, device=to_hidden.device)
-        to_all.index_copy_(0, places, to_hidden.to(ctx.dtype) * gradients[0])
+        to_all.index_copy_(0, places, to_hidden[: len(places)].to(ctx.dtype) * gradients[0])
         # In place: a copy the size of the vocabulary would cost more than the product. There is no second backward.
         return to_all, None if to_weight is None else to_weight.mul_(gradients[0]), None, None
 
 
-def _softmax_slopes(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Turn logits (N, V) into softmax - onehot, in place, and return the sum of -ln p of the targets."""
+def _fill_up(rows: torch.Tensor) -> torch.Tensor:
+    """Rows of zeros added up to a multiple of STEP, none where there are none."""
+    rest = -len(rows) % STEP
+    return torch.cat([rows, rows.new_zeros((rest, *rows.shape[1:]))]) if rest and rows.device.type == "cpu" else rows
+
+
+def _softmax_slopes(logits: torch.Tensor, targets: torch.Tensor, count: int) -> torch.Tensor:
+    """Turn logits (N, V) into softmax - onehot, in place, and return the sum of -ln p of the first `count` targets; the
+    other rows become zeros."""
+    logits[count:] = 0
+    logits, targets = logits[:count], targets[:count]
     nll = torch.zeros((), device=logits.device)
     step = BLOCK if logits.device.type == "cpu" else len(logits)
     for start in range(0, len(logits), step):

@@ -1,6 +1,5 @@
 """What training began with and ran on, kept in git beside its figures: other runs are compared with it."""
 
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -44,7 +43,7 @@ def provenance(hardware: Hardware, model: Model) -> dict[str, Any]:
             "processor": processor(hardware.device),
             "precision": hardware.precision,
             "threads": hardware.threads,
-            "processes": int(os.environ.get("WORLD_SIZE", "1")),
+            "processes": hardware.processes,
         },
         "versions": {"python": ".".join(platform.python_version_tuple()[:2])}
         | {library: version(library) for library in LIBRARIES},

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -44,7 +44,8 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
     count = 0
     with whole_file(path) as file:
         for record in records:
-            file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+            fields = {name: getattr(record, name) for name in record.__slots__}
+            file.write(json.dumps(fields, ensure_ascii=False) + "\n")
             count += 1
     return count
 
