@@ -215,7 +215,8 @@ def make_trainer(
     train, validation = splits["train"], splits["validation"]
     curves = Curves(settings.early_stopping if len(validation) else 0)
     scored = {"train": train.select(range(min(len(train), max(len(validation), 100)))), "validation": validation}
-    step = choose_step(model, train[0], hardware, settings.packing)
+    # The first process's choice: where a model is to lie in shards, it alone has loaded its weights by now.
+    step = processes.told(choose_step(model, train[0], hardware, settings.packing))
     quicken(model)
     trainer = SumLossTrainer(
         step=step,
