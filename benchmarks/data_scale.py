@@ -1,6 +1,6 @@
 """How prepare, tokenize and the start of training grow with the data, beside the script people write.
 
-    python -m benchmarks.data_scale OUT.json [--sizes 10000 100000 1000000] [--texts 0.1 1] [--folder FOLDER]
+    python -m benchmarks.data_scale OUT.json [--sizes 10000 100000 1000000] [--texts 0.1 1] [--folder FOLDER] [--page]
 
 Rows of questions and answers (--sizes) and gigabytes of text (--texts) are generated, the same each time. A step that
 OUT.json holds already is not run again. Prints the tables for docs/performance.md.
@@ -9,8 +9,6 @@ OUT.json holds already is not run again. Prints the tables for docs/performance.
 import argparse
 import json
 import math
-import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -19,10 +17,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
 from benchmarks.generated_data import Writer, write_questions, write_texts
+from benchmarks.page_section import machine, write_section
 from benchmarks.watched import watched
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,6 +115,8 @@ def exponents(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def table(result: dict[str, Any]) -> str:
     """The lines and the exponents in Markdown."""
     rows = [
+        f"{result['machine']}:",
+        "",
         "| data | step | seconds | processor seconds | cores used | peak MB, all processes |",
         "|---|---|---|---|---|---|",
     ]
@@ -142,12 +142,12 @@ def main() -> None:
     parser.add_argument("--texts", nargs="*", type=float, default=[0.01, 0.1, 1.0], help="gigabytes")
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS)
     parser.add_argument("--folder", type=Path, help="where data and outputs are kept; else a folder that is removed")
+    parser.add_argument("--page", action="store_true", help="put the tables into docs/performance.md")
     options = parser.parse_args()
     result: dict[str, Any] = (
         json.loads(options.out.read_text()) if options.out.exists() else {"lines": [], "exponents": {}}
     )
-    result["machine"] = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    result["machine"]["memory_gb"] = round(psutil.virtual_memory().total / 1e9)
+    result["machine"] = machine()
     wanted = [Size("questions", rows) for rows in options.sizes]
     wanted += [Size("texts", round(amount * GIGABYTE)) for amount in options.texts]
     with tempfile.TemporaryDirectory(prefix="lockstep-scale-") as temporary:
@@ -167,6 +167,8 @@ def main() -> None:
             if options.folder is None:
                 shutil.rmtree(folder, ignore_errors=True)
     print(table(result))
+    if options.page:
+        write_section("data at scale", table(result))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How fast answers are made: this pipeline's engine beside Transformers' own ways, on one model and the same questions.
 
     python -m benchmarks.generation OUT.json [--models models/base 82M] [--questions 64] [--tokens 60] [--rounds 3]
+        [--page]
 
 All choose the likeliest token in fp32 and make the same number of tokens at most; their answers are compared token by
 token. `82M` is DistilGPT-2's shape with random weights: it never ends an answer by itself. Prints the table for
@@ -11,16 +12,18 @@ import argparse
 import csv
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is loaded; the stages set it too
+
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast, pipeline
 
+from benchmarks.page_section import machine, write_section
 from stages.core.console import say
 from stages.core.generation import Answer, Engine, Sampling, Spelling
 from stages.core.model import load_model
@@ -193,6 +196,8 @@ def measure(name: str, count: int, tokens: int, rounds: int) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> str:
     """The lines in Markdown."""
     rows = [
+        f"{result['machine']}, {result['threads']} threads, medians of {result['rounds']} rounds in turn:",
+        "",
         "| model | way | tokens/s | times as slow | first token, ms | answers that differ |",
         "|---|---|---|---|---|---|",
     ]
@@ -220,15 +225,17 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=60, help="of an answer at most")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--page", action="store_true", help="put the table into docs/performance.md")
     options = parser.parse_args()
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    result: dict[str, Any] = {"machine": machine, "threads": torch.get_num_threads(), "lines": []}
-    if torch.cuda.is_available():
-        result["machine"]["gpu"] = torch.cuda.get_device_name()
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    result: dict[str, Any] = {"machine": machine() + gpu, "threads": torch.get_num_threads()}
+    result |= {"rounds": options.rounds, "lines": []}
     for name in options.models:
         result["lines"].append(measure(name, options.questions, options.tokens, options.rounds))
         options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(table(result))
+    if options.page:
+        write_section("generation", table(result))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What is not training: the start of each command, a `make repro` with nothing to do, each stage of the default run.
 
-    python -m benchmarks.startup OUT.json [--rounds 3] [--parts help no_op stages]
+    python -m benchmarks.startup OUT.json [--rounds 3] [--parts help no_op stages] [--page]
 
 To be run in the project's root after `make repro`. Stages run in a copy of it. Prints the tables for
 docs/performance.md.
@@ -9,7 +9,6 @@ docs/performance.md.
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page_section import machine, write_section
 from benchmarks.watched import watched
 from stages.core.errors import LockstepError, run_command
 
@@ -70,13 +70,18 @@ def stage_seconds(rounds: int) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """All of it in Markdown."""
-    rows = []
-    for title, costs in result.items():
-        if title in ("help", "no_op", "stages"):
-            rows += [f"| {title} | seconds | processor seconds | peak MB |", "|---|---|---|---|"]
+    titles = {"help": "`--help` of", "no_op": "with nothing to do", "stages": "stage of the default run"}
+    rows = [f"{result['machine']}, medians of {result['rounds']}:"]
+    for part, title in titles.items():
+        costs = result.get(part, {})
+        if costs:
+            rows += ["", f"| {title} | seconds | processor seconds | peak MB |", "|---|---|---|---|"]
             rows += [f"| {name} | {' | '.join(map(str, cost.values()))} |" for name, cost in costs.items()]
-            total = sum(cost["seconds"] for name, cost in costs.items() if name != "dvc status")
-            rows += [f"| all{' but dvc status' * (title == 'no_op')} | {total:.2f} | | |", ""]
+        if part == "no_op" and costs:
+            seconds = sum(costs[name]["seconds"] for name in REPRO)
+            rows.append(f"| `make repro`, the three together | {seconds:.2f} | | |")
+        elif part == "stages" and costs:
+            rows.append(f"| all of these | {sum(cost['seconds'] for cost in costs.values()):.2f} | | |")
     return "\n".join(rows)
 
 
@@ -88,15 +93,16 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", nargs="+", choices=("help", "no_op", "stages"), default=("help", "no_op", "stages"))
+    parser.add_argument("--page", action="store_true", help="put the tables into docs/performance.md")
     options = parser.parse_args()
     measures = {"help": help_seconds, "no_op": no_op_seconds, "stages": stage_seconds}
-    result: dict[str, Any] = {
-        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    }
+    result: dict[str, Any] = {"machine": machine(), "rounds": options.rounds}
     for part in options.parts:
         result[part] = measures[part](options.rounds)
         options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(table(result))
+    if options.page:
+        write_section("start-up", table(result))
 
 
 if __name__ == "__main__":
