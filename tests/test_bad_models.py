@@ -127,7 +127,7 @@ BAD: dict[str, tuple[str, Change, str]] = {
     "base that is deeper than its weights": (
         "train", with_keys(CONFIG, n_layer=3), f"The model models/base can't be loaded: transformer.h.2.attn.c_attn.bias and 11 more weights are missing. {TWO_MODELS}"),
     "no such device": (
-        "train", setting("device", name="mps"), "device.name is mps, but this machine has cpu only. Set it to auto."),
+        "train", setting("device", name="cuda"), "device.name is cuda, but this machine has cpu only. Set it to auto."),
     "learning rate beyond all numbers": (
         "train", setting("train", learning_rate=1e30), "The training loss is not a number any more. Lower train.learning_rate."),
     "no model to evaluate": (
@@ -152,6 +152,7 @@ def test_what_a_stage_can_not_use_is_refused_in_one_line(
     after: Project, monkeypatch: pytest.MonkeyPatch, stage: str, change: Change, said: str
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     change(after)
     assert refusal(stage) == said
 
