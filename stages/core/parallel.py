@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from stages.core.errors import LockstepError
 
 ALONE = 6  # pieces done before other processes are worth their start of a second
-MOST_PROCESSES = 4  # each holds about 150 MB
+MOST_PROCESSES = 8  # each holds about 100 MB, and what feeds them is one process all the same
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
