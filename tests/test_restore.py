@@ -59,6 +59,7 @@ def test_the_last_good_model_is_restored_after_a_kill_that_left_none(repository:
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
 def test_a_damaged_model_is_restored(repository: Project, damage: str) -> None:
     before = kept()
+    dvc("status")  # from here on DVC knows times and sizes, and believes them
     if damage == "flip":
         flip_bit(Path(WEIGHTS))
     elif damage == "truncate":
@@ -66,7 +67,6 @@ def test_a_damaged_model_is_restored(repository: Project, damage: str) -> None:
     else:
         shutil.rmtree("models/finetuned")
         shutil.rmtree("models/export")
-    assert kept() != before
     assert restored() == before
 
 
@@ -103,6 +103,7 @@ def test_what_the_cache_no_longer_holds_is_said_with_what_brings_it_back(reposit
 @pytest.mark.parametrize("too", ["the file", "its copy in the cache"])
 def test_the_remedy_for_a_flipped_bit_heals_it(repository: Project, too: str) -> None:
     before = kept()
+    dvc("status")  # from here on DVC knows times and sizes, and believes them
     copy = cached(ARROW)
     flip_bit(Path(ARROW))
     if too == "its copy in the cache":
