@@ -111,6 +111,7 @@ def test_rows_of_similar_length_are_grouped(lengths: tuple[int, ...], groups: li
 
 def test_the_output_layer_in_pieces_gives_the_loss_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_loss, "BLOCK", 3)
+    monkeypatch.setattr(output_loss, "TILE", 16)
     monkeypatch.setattr(output_loss, "PIECE_BYTES", {"cpu": 4 * 50 * 7})  # seven rows of 50 logits
     hidden, weight = torch.randn(40, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
     places, targets = torch.randperm(40)[:31], torch.randint(0, 50, (31,))

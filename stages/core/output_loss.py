@@ -14,6 +14,7 @@ from torch import nn
 PIECE_BYTES = {"cpu": 256 << 20, "cuda": 1 << 30}  # logits of a piece
 STEP = 64  # rows are filled up to a multiple: a CPU's matrix kernels are made anew for each new size
 BLOCK = 128  # rows of a piece whose softmax stays in a CPU's cache
+TILE = 6272  # words of the vocabulary that a CPU multiplies at a time, so that weights and results stay in its cache
 
 
 class OutputLoss(torch.autograd.Function):
@@ -35,12 +36,11 @@ class OutputLoss(torch.autograd.Function):
         to_weight: torch.Tensor | None = None
         for start in range(0, len(states), rows := _piece_rows(table)):
             piece, wanted = states[start : start + rows], targets[start : start + rows]
-            slopes = piece @ table.t()  # logits now, their gradients soon
+            slopes = _logits(piece, table)  # soon their gradients
             nll += _softmax_slopes(slopes, wanted, max(0, len(places) - start))
             torch.mm(slopes, table, out=to_hidden[start : start + rows])
             if ctx.needs_input_grad[1]:
-                part = (slopes.t() @ piece).to(weight.dtype)
-                to_weight = part if to_weight is None else to_weight.add_(part)
+                to_weight = _add_products(to_weight, slopes, piece, weight.dtype)
         if ctx.needs_input_grad[1] and to_weight is None:  # a process without a row: others wait for its gradient
             to_weight = torch.zeros_like(weight)
         ctx.shape, ctx.dtype = hidden.shape, hidden.dtype
@@ -60,6 +60,37 @@ def _fill_up(rows: torch.Tensor) -> torch.Tensor:
     """Rows of zeros added up to a multiple of STEP, none where there are none."""
     rest = -len(rows) % STEP
     return torch.cat([rows, rows.new_zeros((rest, *rows.shape[1:]))]) if rest and rows.device.type == "cpu" else rows
+
+
+def _logits(states: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """states (N, H) times table (V, H) -> (N, V), whose rows begin at multiples of 64 numbers: a CPU's products are a
+    third faster then than with GPT-2's 50,257 words end to end."""
+    words = len(table)
+    logits = states.new_empty((len(states), -(-words // STEP) * STEP))[:, :words]
+    for tile in _tiles(table):
+        torch.mm(states, table[tile].t(), out=logits[:, tile])
+    return logits
+
+
+def _add_products(
+    total: torch.Tensor | None, slopes: torch.Tensor, states: torch.Tensor, kind: torch.dtype
+) -> torch.Tensor:
+    """slopes (N, V), transposed, times states (N, H) -> (V, H) of this kind, added to what earlier pieces gave."""
+    first = total is None
+    total = states.new_empty((slopes.shape[1], states.shape[1]), dtype=kind) if total is None else total
+    for tile in _tiles(total):
+        products = slopes[:, tile].t() @ states
+        if first:
+            total[tile] = products
+        else:
+            total[tile] += products
+    return total
+
+
+def _tiles(table: torch.Tensor) -> list[slice]:
+    """Pieces of the vocabulary: all of it at once but on a CPU."""
+    step = TILE if table.device.type == "cpu" else len(table)
+    return [slice(start, start + step) for start in range(0, len(table), step)]
 
 
 def _softmax_slopes(logits: torch.Tensor, targets: torch.Tensor, count: int) -> torch.Tensor:
