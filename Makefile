@@ -104,11 +104,9 @@ bench: setup  ## training beside the usual recipes, an hour: tables and chart in
 	@python -c "import trl" 2>/dev/null || { echo "error: the rival recipes need TRL: .venv/bin/pip install 'trl>=1.16'"; exit 2; }
 	@mkdir -p benchmarks/results
 	@python -m benchmarks.side_by_side benchmarks/results/82M.json --title "82M shape"
-	@python -m benchmarks.side_by_side benchmarks/results/82M-fp32.json --title "82M shape, no bf16 units" \
-	  --precision fp32 --recipes usual trl lockstep
 	@python -m benchmarks.side_by_side benchmarks/results/base.json --title "embedded base" --shape base
 	@python -m benchmarks.training_step benchmarks/results/step.json
-	@python -m benchmarks.performance_page benchmarks/results/82M.json benchmarks/results/82M-fp32.json benchmarks/results/base.json
+	@python -m benchmarks.performance_page benchmarks/results/82M.json benchmarks/results/base.json
 
 profile: setup  ## where a training step's time goes: profile/trace.json and the twenty dearest operations
 	@python -m benchmarks.profile_step profile

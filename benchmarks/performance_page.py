@@ -8,13 +8,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-PAGE, CHART = Path("docs/performance.md"), Path("docs/performance.png")
-BEGIN, END = "<!-- side by side: begin -->", "<!-- side by side: end -->"
+from benchmarks.page_section import PAGE, write_section
+
+CHART = PAGE.with_suffix(".png")
 NAMES = {
     "usual": "usual recipe: Trainer, padded to 128, fp32",
     "blocks": "run_clm: blocks of 128, fp32",
     "trl": "TRL SFTTrainer",
     "trl packed": "TRL SFTTrainer, packed",
+    "lockstep fp32": "this pipeline without bf16 units, fp32",
     "lockstep": "this pipeline",
 }
 
@@ -42,10 +44,10 @@ def draw(results: list[dict[str, Any]]) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(results), figsize=(5.2 * len(results), 2.9), squeeze=False)
+    figure, panels = pyplot.subplots(1, len(results), figsize=(5.2 * len(results), 3.2), squeeze=False)
     for panel, result in zip(panels[0], results, strict=True):
         recipes = result["recipes"][::-1]
-        colours = ["#1f6f8b" if line["recipe"] == "lockstep" else "#b8c1c8" for line in recipes]
+        colours = ["#1f6f8b" if line["recipe"].startswith("lockstep") else "#b8c1c8" for line in recipes]
         bars = panel.barh([line["recipe"] for line in recipes], [line["seconds"] for line in recipes], color=colours)
         panel.bar_label(bars, fmt="%.0f s", padding=3)
         panel.set_title(result["title"], fontsize=10, loc="left")
@@ -62,10 +64,7 @@ def main() -> None:
     parser.add_argument("results", nargs="+", type=Path)
     options = parser.parse_args()
     results = [json.loads(path.read_text(encoding="utf-8")) for path in options.results]
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    tables = "\n\n".join(table(result) for result in results)
-    PAGE.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
+    write_section("side by side", "\n\n".join(table(result) for result in results))
     draw(results)
 
 

@@ -132,7 +132,19 @@ def lockstep(model: Any, tokenizer: Any, rows: list, settings: dict[str, Any], f
     return trainer.train
 
 
-RECIPES = {"usual": usual, "blocks": blocks, "trl": trl_plain, "trl packed": trl_packed, "lockstep": lockstep}
+def lockstep_fp32(model: Any, tokenizer: Any, rows: list, settings: dict[str, Any], folder: Path) -> Callable[[], Any]:
+    """See lockstep; as on a machine that multiplies no bf16."""
+    return lockstep(model, tokenizer, rows, settings | {"precision": "fp32"}, folder)
+
+
+RECIPES = {
+    "usual": usual,
+    "blocks": blocks,
+    "trl": trl_plain,
+    "trl packed": trl_packed,
+    "lockstep fp32": lockstep_fp32,
+    "lockstep": lockstep,
+}
 
 
 def _pairs(encoded: Any) -> Any:

@@ -43,8 +43,9 @@ def device(name: str = "auto", threads: Any = "auto") -> Device:
 
 @pytest.mark.parametrize(("rows", "count"), [(12, 2), (13, 3), (7, 4), (1, 2), (17, 4)])
 def test_each_step_has_the_rows_it_would_have_in_one_process(rows: int, count: int) -> None:
-    whole = SharedBatches(rows, 4 * count, 42, ALONE)
-    shares = [SharedBatches(rows, 4, 42, one) for one in of(count)]
+    lengths = [5 + 7 * row % 11 for row in range(rows)]
+    whole = SharedBatches(lengths, 4 * count, 42, ALONE)
+    shares = [SharedBatches(lengths, 4, 42, one) for one in of(count)]
     for epoch in (0, 1):
         for batches in (whole, *shares):
             batches.set_epoch(epoch)
@@ -54,6 +55,16 @@ def test_each_step_has_the_rows_it_would_have_in_one_process(rows: int, count: i
         assert {len(batches) for batches in shares} == {len(whole)}
 
 
+def test_processes_have_about_as_many_tokens_in_each_step() -> None:
+    lengths = [20 + row * row for row in range(32)]
+    shares = [SharedBatches(lengths, 8, 42, one) for one in of(4)]
+    for parts in zip(*shares, strict=True):
+        tokens = [sum(lengths[row] for row in part) for part in parts]
+        assert [len(part) for part in parts] == [8] * 4
+        assert max(tokens) - min(tokens) <= 0.1 * max(tokens)
+        assert max(lengths) - min(lengths) > 0.3 * max(tokens)  # what one row more or less would make
+
+
 def test_epochs_are_shuffled_as_accelerate_shuffles_them_for_one_process() -> None:
     from accelerate.data_loader import prepare_data_loader
     from torch.utils.data import DataLoader, RandomSampler
@@ -61,7 +72,7 @@ def test_epochs_are_shuffled_as_accelerate_shuffles_them_for_one_process() -> No
     rows = list(range(10))
     plain = DataLoader(rows, batch_size=4, sampler=RandomSampler(rows), collate_fn=list)  # type: ignore[arg-type]
     theirs = prepare_data_loader(plain, num_processes=1, process_index=0, use_seedable_sampler=True, data_seed=7)
-    ours = SharedLoader(rows, SharedBatches(10, 4, 7, ALONE), list)  # type: ignore[arg-type]
+    ours = SharedLoader(rows, SharedBatches([3] * 10, 4, 7, ALONE), list)  # type: ignore[arg-type]
     for epoch in (0, 1, 3):
         theirs.set_epoch(epoch)
         ours.set_epoch(epoch)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from accelerate.data_loader import SeedableRandomSampler
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
@@ -14,15 +15,18 @@ Collate = Callable[[Sequence[dict[str, Any]]], dict[str, Any]]
 
 
 class SharedBatches:
-    """Of each batch of all processes, this one's share, as lists of indices of rows.
+    """Of each batch of all processes, this one's share, as lists of indices of rows. lengths: tokens of each row.
 
-    Several processes then see in each step the rows that one would see with batches as many times as large: the same
-    shuffle, each row once. The last batch of an epoch may be smaller than there are processes: then some get no row.
+    The rows of a batch are dealt out from the longest to the shortest, to and fro, so that all processes have about as
+    many tokens: a step takes as long as the slowest. Several processes see in each step the rows that one would see
+    with batches as many times as large: the same shuffle, each row once. The last batch of an epoch may be smaller than
+    there are processes: then some get no row.
     (Accelerate's own sharding would repeat rows there, and give other losses.)
     """
 
-    def __init__(self, rows: int, batch_size: int, seed: int, processes: Processes) -> None:
-        self.sampler = SeedableRandomSampler(range(rows), data_seed=seed)
+    def __init__(self, lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int, processes: Processes) -> None:
+        self.lengths = lengths
+        self.sampler = SeedableRandomSampler(range(len(lengths)), data_seed=seed)
         self.batches = BatchSampler(self.sampler, batch_size * processes.count, drop_last=False)
         self.processes = processes
 
@@ -31,7 +35,13 @@ class SharedBatches:
 
     def __iter__(self) -> Iterator[list[int]]:
         for batch in self.batches:
-            yield batch[self.processes.number :: self.processes.count]
+            longest_first = sorted(batch, key=lambda row: -int(self.lengths[row]))
+            yield [row for place, row in enumerate(longest_first) if self._gets(place) == self.processes.number]
+
+    def _gets(self, place: int) -> int:
+        """Which process gets the row at this place: 0, 1, 2, 2, 1, 0, 0, 1, ... for three."""
+        place %= 2 * self.processes.count
+        return min(place, 2 * self.processes.count - 1 - place)
 
     def set_epoch(self, epoch: int) -> None:
         """Shuffle as for this epoch; Trainer calls it."""

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
+from stages.core.arrow import read_blocks
 from stages.core.batches import collate
 from stages.core.callbacks import Curve, Progress, Saver
 from stages.core.checkpoints import (
@@ -148,7 +150,8 @@ class SumLossTrainer(Trainer):
         """Batches of rows; among several processes, this one's share of them."""
         if self.processes.count == 1:
             return super().get_train_dataloader()
-        batches = SharedBatches(len(self.train_dataset), self._train_batch_size, self.args.seed, self.processes)
+        lengths = np.concatenate([block.lengths for block in read_blocks(self.train_dataset)])
+        batches = SharedBatches(lengths, self._train_batch_size, self.args.seed, self.processes)
         pinned = self.args.dataloader_pin_memory
         return SharedLoader(self.train_dataset, batches, self.data_collator, pin_memory=pinned)
 
