@@ -1,28 +1,37 @@
 #!/bin/sh
-# All figures of one GPU in one call: a step of the 124M and 355M shapes, on questions and on full rows, with and without
-# deterministic algorithms; the recipes side by side; generation is in benchmarks/generation.py.
+# All figures of one GPU in one call: the recipes side by side, a step of the 124M and 355M shapes on questions and on
+# full rows, with and without deterministic algorithms, and generation. What fails is named in OUT/failed.txt, and the
+# rest goes on.
 #
 #   benchmarks/gpu.sh OUT          about 15 minutes on one big GPU; JSON and logs under OUT
 #   benchmarks/gpu.sh OUT toy      the same at toy size on any machine, to see that it works
-set -eu
+#
+# PYTHON names another interpreter than `python`.
+set -u
 OUT=$1
+PYTHON=${PYTHON:-python}
 mkdir -p "$OUT"
-if [ "${2:-}" = toy ]; then
-  python -m benchmarks.training_step "$OUT/step.json" --shapes toy --rows questions texts --steps 2 --tokens 512
-  python -m benchmarks.training_step "$OUT/step-deterministic.json" --shapes toy --rows questions --steps 2 --tokens 512 \
-    --deterministic
-  python -m benchmarks.side_by_side "$OUT/side-by-side.json" --shape toy --rows 16 --rounds 1 --recipes usual lockstep
-  python -m benchmarks.profile_step "$OUT/profile" --shape toy --tokens 512 >"$OUT/profile.txt"
-  exit
-fi
+
+measure() {
+  timeout 300 "$PYTHON" -m "benchmarks.$@" || echo "exit code $?: $*" >>"$OUT/failed.txt"
+}
+
 RECIPES="usual lockstep"
-if python -c "import trl" 2>/dev/null; then RECIPES="usual trl lockstep"; fi
-nvidia-smi >"$OUT/nvidia-smi.txt"
-python -m benchmarks.training_step "$OUT/step.json" --shapes 124M 355M --rows questions texts --tokens 32768
-python -m benchmarks.training_step "$OUT/step-deterministic.json" --shapes 124M --rows questions texts --tokens 32768 \
-  --deterministic
-for shape in 124M 355M; do
-  # shellcheck disable=SC2086  # a list
-  python -m benchmarks.side_by_side "$OUT/$shape.json" --shape $shape --device cuda --rows 512 --recipes $RECIPES
-  python -m benchmarks.profile_step "$OUT/profile-$shape" --shape $shape --tokens 32768 >"$OUT/profile-$shape.txt"
+if "$PYTHON" -c "import trl" 2>/dev/null; then RECIPES="usual trl lockstep"; fi
+if [ "${2:-}" = toy ]; then
+  SHAPES=toy DEVICE=cpu TOKENS=512 BATCH=8 ROWS=16 STEPS=4 GENERATION="--models models/base --questions 8 --tokens 8"
+else
+  SHAPES="124M 355M" DEVICE=cuda TOKENS=16384 BATCH=32 ROWS=640 STEPS=12 GENERATION="--models models/base 82M"
+  nvidia-smi >"$OUT/nvidia-smi.txt" || true
+fi
+# shellcheck disable=SC2086  # lists
+for shape in $SHAPES; do
+  measure side_by_side "$OUT/$shape.json" --shape "$shape" --device $DEVICE --batch $BATCH --rows $ROWS --recipes $RECIPES
+  measure training_step "$OUT/step-$shape.json" --shapes "$shape" --rows texts questions --tokens $TOKENS --steps $STEPS
+  measure training_step "$OUT/step-$shape-deterministic.json" --shapes "$shape" --rows texts questions --tokens $TOKENS \
+    --steps $STEPS --deterministic
+  measure profile_step "$OUT/profile-$shape" --shape "$shape" --tokens $TOKENS >"$OUT/profile-$shape.txt"
 done
+# shellcheck disable=SC2086  # a list
+measure generation "$OUT/generation.json" $GENERATION
+[ ! -e "$OUT/failed.txt" ] || { cat "$OUT/failed.txt" >&2; exit 1; }

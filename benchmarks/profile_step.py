@@ -10,7 +10,7 @@ WARM_UP, MEASURED = 3, 3  # steps
 
 
 def main() -> None:
-    """Profile a few steps; write FOLDER/trace.json and FOLDER/top.txt, and print the latter."""
+    """Profile a few steps; write FOLDER/trace.json.gz and FOLDER/top.txt, and print the latter."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile_step", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shape", default="base")
@@ -31,7 +31,7 @@ def main() -> None:
     rows = question_rows(options.tokens, SHAPES[options.shape][3], 0)
     step = choose_step(model, rows[0], hardware, packing=True)
     set_dropout(model, 0.1)
-    quicken(model)
+    quicken(model, hardware.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def train() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
             train()
         synchronize(hardware.device)
     options.folder.mkdir(parents=True, exist_ok=True)
-    found.export_chrome_trace(str(options.folder / "trace.json"))
+    found.export_chrome_trace(str(options.folder / "trace.json.gz"))
     by = "self_device_time_total" if hardware.device == "cuda" else "self_cpu_time_total"
     table = found.key_averages().table(sort_by=by, row_limit=20, max_name_column_width=44)
     (options.folder / "top.txt").write_text(table, encoding="utf-8")

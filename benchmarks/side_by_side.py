@@ -19,7 +19,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-BATCH = 8
 HELD_OUT = 64
 RECIPES = ("usual", "blocks", "trl", "trl packed", "lockstep fp32", "lockstep")
 NO_BF16_UNITS = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}  # has oneDNN do without them
@@ -115,6 +114,7 @@ def main() -> None:
     parser.add_argument("--shape", default="82M")
     parser.add_argument("--title", help="of the table; the shape where it is not given")
     parser.add_argument("--rows", type=int, default=192)
+    parser.add_argument("--batch", type=int, default=8, help="rows of a step (8)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=RECIPES)
@@ -127,8 +127,8 @@ def main() -> None:
     hardware = set_up(Device(name=options.device, precision="auto", threads="auto", deterministic=True), 0)
     rows = question_rows(options.rows + HELD_OUT)
     train, held_out = rows[: options.rows], rows[options.rows :]
-    settings = {"steps": options.rows // BATCH, "batch_size": BATCH, "learning_rate": 3e-4, "device": options.device}
-    settings["precision"] = hardware.precision
+    settings = {"steps": options.rows // options.batch, "batch_size": options.batch, "learning_rate": 3e-4}
+    settings |= {"device": options.device, "precision": hardware.precision}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in options.recipes}
     peaks: list[float] = []
     with tempfile.TemporaryDirectory() as temporary:

@@ -2,17 +2,19 @@
 
     python -m benchmarks.training_step OUT.json [--shapes 124M 355M] [--rows questions chunks texts] [--tokens 16384]
 
-The usual recipe pads every row to the longest and computes logits and loss at every position. Both use the same model,
-AdamW (fused), bf16 autocast where the device has it. Utilisation is the operations of the weights' products that our
-step needs (see `operations`) over the time and the matrix-product peak measured in the same run; attention, padding and
-the optimizer count for nothing in it.
+The usual recipe pads every row to the longest and computes logits and loss at every position. Both use the same
+weights, AdamW (fused), bf16 autocast where the device has it, and the same few batches in turn. Utilisation is the
+operations of the weights' products that our step needs (see `operations`) over the time and the matrix-product peak
+measured in the same run; attention, padding and the optimizer count for nothing in it.
 """
 
 import argparse
+import copy
 import json
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from stages.core.batches import IGNORED, collate
 from stages.core.hardware import Hardware, set_up
 from stages.core.params import Device
 from stages.core.scoring import to_device
+from stages.core.training_layers import quicken
 from stages.core.training_step import TrainingStep, choose_step
 
 SHAPES = {  # layers, heads, width, vocabulary, context
@@ -34,6 +37,7 @@ SHAPES = {  # layers, heads, width, vocabulary, context
     "355M": (24, 16, 1024, 50257, 1024),
 }
 REPEATS = 3  # interleaved rounds; the median is reported
+BATCHES = 4  # in turn: one batch alone would hide what a new size of batch costs
 
 
 def make_model(shape: str, device: str) -> GPT2LMHeadModel:
@@ -74,12 +78,15 @@ def text_rows(tokens: int, vocabulary: int, context: int, seed: int) -> list[dic
     ]
 
 
-def chunk_rows(vocabulary: int, seed: int) -> list[dict[str, Any]]:
-    """Eight chunks of 200 tokens of plain text, the batch of a well-known recipe."""
-    return text_rows(1600, vocabulary, 200, seed)
+def rows_of(kind: str, shape: str, tokens: int, seed: int) -> list[dict[str, Any]]:
+    """A batch: 'questions', 'texts', or 'chunks', the eight pieces of 200 tokens of a well-known recipe."""
+    _, _, _, vocabulary, context = SHAPES[shape]
+    if kind == "questions":
+        return question_rows(tokens, vocabulary, seed)
+    return text_rows(tokens, vocabulary, context, seed) if kind == "texts" else text_rows(1600, vocabulary, 200, seed)
 
 
-def operations(model: GPT2LMHeadModel, tokens: int, targets: int) -> float:
+def operations(model: GPT2LMHeadModel, tokens: float, targets: float) -> float:
     """Floating-point operations of a step's products with weights: forward 2 and backward 4 for each weight of the
     layers and token, and for each weight of the output layer and target."""
     head = model.get_output_embeddings().weight.numel()
@@ -102,17 +109,17 @@ def usual_loss(model: GPT2LMHeadModel, rows: list[dict[str, Any]]) -> torch.Tens
 
 
 def seconds_per_step(
-    model: GPT2LMHeadModel, loss: Callable, rows: list[dict[str, Any]], hardware: Hardware, steps: int
+    model: GPT2LMHeadModel, loss: Callable, batches: list[list[dict[str, Any]]], hardware: Hardware, steps: int
 ) -> float:
-    """Mean wall-clock seconds of an optimizer step, after three steps that are not timed."""
+    """Mean wall-clock seconds of an optimizer step, after one with each batch that is not timed."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     began = 0.0
-    for step in range(steps + 3):
-        if step == 3:
+    for step in range(len(batches) + steps):
+        if step == len(batches):
             synchronize(hardware.device)
             began = time.perf_counter()
         with hardware.autocast():
-            value = loss(model, rows)
+            value = loss(model, batches[step % len(batches)])
         value.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -143,38 +150,38 @@ def synchronize(device: str) -> None:
 
 
 def measure(shape: str, kind: str, tokens: int, steps: int, hardware: Hardware, peak: float) -> dict[str, Any]:
-    """One line of the table: both ways on one shape and kind of rows, interleaved."""
-    _, _, _, vocabulary, context = SHAPES[shape]
-    rows = {
-        "questions": lambda: question_rows(tokens, vocabulary, 0),
-        "texts": lambda: text_rows(tokens, vocabulary, context, 0),
-        "chunks": lambda: chunk_rows(vocabulary, 0),
-    }[kind]()
-    real = sum(len(row["input_ids"]) for row in rows)
-    targets = sum(len(row["input_ids"]) - row["target_start"] for row in rows)
-    model = make_model(shape, hardware.device)
-    weights = sum(parameter.numel() for parameter in model.parameters())
+    """One line of the table: both ways on one shape and kind of rows, interleaved. None stands for a way for which the
+    GPU's memory was too small."""
+    batches = [rows_of(kind, shape, tokens, seed) for seed in range(BATCHES)]
+    steps = -(-steps // BATCHES) * BATCHES  # each batch as often as the others
+    every = [row for rows in batches for row in rows]
+    real = sum(len(row["input_ids"]) for row in every) / BATCHES
+    targets = real - sum(row["target_start"] for row in every) / BATCHES
+    usual = make_model(shape, hardware.device)
+    ours = copy.deepcopy(usual)
+    step = choose_step(ours, batches[0][0], hardware, packing=True)
+    quicken(ours, hardware.device)
+    ways = {"ours": (ours, partial(our_loss, step)), "usual": (usual, usual_loss)}
     times: dict[str, list[float]] = {"ours": [], "usual": []}
-    usual_attention = model.config._attn_implementation
-    step = choose_step(model, rows[0], hardware, packing=True)
-    attention = {"ours": model.config._attn_implementation, "usual": usual_attention}
     for _ in range(REPEATS):
-        for name, loss in (("ours", partial(our_loss, step)), ("usual", usual_loss)):
-            model.set_attn_implementation(attention[name])
-            times[name].append(seconds_per_step(model, loss, rows, hardware, steps))
-    pace = {name: real / statistics.median(values) for name, values in times.items()}
-    return {
+        for name, (model, loss) in ways.items():
+            with suppress(torch.OutOfMemoryError):
+                times[name].append(seconds_per_step(model, loss, batches, hardware, steps))
+            model.zero_grad()
+    seconds = {name: statistics.median(values) if values else None for name, values in times.items()}
+    line = {
         "shape": shape,
         "rows": kind,
-        "weights": weights,
-        "tokens_per_step": real,
-        "ours_tokens_per_second": round(pace["ours"]),
-        "usual_tokens_per_second": round(pace["usual"]),
-        "ours_seconds_per_step": round(statistics.median(times["ours"]), 3),
-        "usual_seconds_per_step": round(statistics.median(times["usual"]), 3),
-        "ratio": round(pace["ours"] / pace["usual"], 2),
-        "utilisation": round(operations(model, real, targets) / statistics.median(times["ours"]) / peak, 3),
+        "weights": sum(parameter.numel() for parameter in ours.parameters()),
+        "tokens_per_step": round(real),
     }
+    for name, one in seconds.items():
+        line[f"{name}_tokens_per_second"] = one and round(real / one)
+        line[f"{name}_seconds_per_step"] = one and round(one, 3)
+    mine, theirs = seconds["ours"], seconds["usual"]
+    line["ratio"] = mine and theirs and round(theirs / mine, 2)
+    line["utilisation"] = mine and round(operations(ours, real, targets) / mine / peak, 3)
+    return line
 
 
 def main() -> None:

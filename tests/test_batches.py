@@ -47,6 +47,15 @@ def test_packed_rows_count_their_positions_from_nought(layout: Layout) -> None:
     assert batch["tokens"] == 8
 
 
+@pytest.mark.parametrize("layout", ["line", "bins"])
+@pytest.mark.parametrize("lengths", [(70, 70, 10), (70, 3), (5, 2, 2)])
+def test_no_position_is_beyond_the_longest_row(layout: Layout, lengths: tuple[int, ...]) -> None:
+    batch = collate([row(*range(100, 100 + length)) for length in lengths], PAD, layout)
+    assert int(batch["position_ids"].max()) == max(lengths) - 1  # a model's context may be just that long
+    if layout == "bins":
+        assert batch["input_ids"].shape[1] % 64 == 0
+
+
 def test_a_line_says_where_each_row_begins() -> None:
     batch = collate([row(5, 6), row(1, 2, 3, 4), row(7, 8)], PAD, "line")
     assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 5, 6, 7, 8]]

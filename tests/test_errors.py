@@ -44,6 +44,11 @@ def test_an_error_reads_as_what_is_wrong_and_what_to_do() -> None:
             "error: The memory is full: 2.00 GiB more are needed. Close other programs, lower train.batch_size, or take a smaller model.\n",
         ),
         (
+            RuntimeError("cumsum_cuda_kernel does not have a deterministic implementation, but you set 'torch. ..."),
+            2,
+            "error: cumsum_cuda_kernel has no repeatable way on this GPU. Set device.deterministic to false.\n",
+        ),
+        (
             MemoryError(),
             2,
             "error: The memory is full. Close other programs, lower train.batch_size, or take a smaller model.\n",

@@ -52,6 +52,21 @@ def test_setting_up_seeds_all_random_numbers_and_takes_the_threads_asked_for() -
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
+@pytest.mark.parametrize(("device", "only_warns"), [("cpu", True), ("cuda", False)])
+def test_a_gpu_refuses_what_has_no_repeatable_way(
+    monkeypatch: pytest.MonkeyPatch, device: str, only_warns: bool
+) -> None:
+    monkeypatch.setattr(hardware, "_device", lambda wanted: device)
+    monkeypatch.setattr(hardware, "_precision", lambda wanted, device: "bf16")
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    try:
+        hardware.set_up(Device(name="auto", precision="auto", threads=torch.get_num_threads(), deterministic=True), 0)
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled() is only_warns
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
 def test_hardware_reads_as_one_phrase() -> None:
     assert str(Hardware("cpu", "fp32", 1)) == "CPU, fp32, 1 thread"
     assert str(Hardware("mps", "fp32", 4)) == "MPS, fp32, 4 threads"

@@ -175,10 +175,17 @@ def test_quick_dropout_repeats_with_the_seed() -> None:
     assert not torch.equal(drawn[0], drawn[2])
 
 
+def test_a_gpu_keeps_its_own_dropout() -> None:
+    model = make(SHAPES["gpt2"])
+    quicken(model, "cuda")
+    assert not any(isinstance(module, QuickDropout) for module in model.modules())
+    assert any(type(module) is torch.nn.GELU for module in model.modules())
+
+
 def test_quickened_layers_compute_the_same() -> None:
     model, ids = make(SHAPES["gpt2"]), torch.arange(50)[None]
     with torch.no_grad():
         expected = model(ids).logits
-        quicken(model)
+        quicken(model, "cpu")
         assert torch.allclose(model(ids).logits, expected, atol=1e-6)
     assert {type(module) for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {QuickDropout}

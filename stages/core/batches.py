@@ -8,7 +8,7 @@ import torch
 Layout = Literal["line", "bins", "padded"]
 
 IGNORED = -100  # target of a position that has none, as in Transformers
-LINE_STEP = 64  # tokens; a CPU's matrix kernels are made anew for each new size, so there should be few of them
+LINE_STEP = 64  # tokens; matrix and attention kernels are made or chosen anew for each new size, so there should be few
 BIN_ROWS = 2  # a bin is this many times the longest row: little room is left over, and attention stays short
 
 
@@ -20,8 +20,8 @@ def collate(rows: Sequence[dict[str, Any]], pad_id: int, layout: Layout) -> dict
     - line: all rows end to end, the longest first, (1, T), and a row of padding that makes T a multiple of LINE_STEP;
       position_ids restart with each row, and attention_mask holds the rows' bounds for row_attention,
       (1, 1, 1, rows + 1) int32;
-    - bins: several rows to a bin, and position_ids (B, L) that restart with each row, from which Transformers makes
-      block-diagonal attention; what is left of a bin is a row of padding of its own;
+    - bins: several rows to a bin, (B, L) with L a multiple of LINE_STEP, and position_ids that restart with each row,
+      from which Transformers makes block-diagonal attention; what is left of a bin are rows of padding;
     - padded: attention_mask (B, L), 0 on the padding at the end of shorter rows.
     target_index (N,): positions in the flattened (B * L) whose next token is a target. targets (N,): those tokens.
     tokens: how many tokens the rows have, padding left out. The loss is the same in all four.
@@ -53,13 +53,14 @@ def _line(ids: Tensors, following: Tensors, lengths: list[int], pad_id: int) -> 
 
 
 def _bins(ids: Tensors, following: Tensors, lengths: list[int], pad_id: int) -> Placed:
-    bins = pack(lengths, BIN_ROWS * max(lengths))
+    longest = max(lengths)
+    bins = pack(lengths, BIN_ROWS * longest)
     width = max(sum(lengths[index] for index in bin_) for bin_ in bins)
-    inputs = {
-        "input_ids": _fill(bins, ids, width, pad_id),
-        "position_ids": _fill(bins, [torch.arange(length) for length in lengths], width, None),
-    }
-    return inputs, _fill(bins, following, width, IGNORED)
+    width += -width % LINE_STEP
+    # What is left of a bin are rows of padding, none longer than the longest: the model has positions for them.
+    positions = _fill(bins, [torch.arange(length) for length in lengths], torch.arange(width) % longest)
+    inputs = {"input_ids": _fill(bins, ids, torch.full((width,), pad_id)), "position_ids": positions}
+    return inputs, _fill(bins, following, torch.full((width,), IGNORED))
 
 
 def _padded(ids: Tensors, following: Tensors, lengths: list[int], pad_id: int) -> Placed:
@@ -94,15 +95,10 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return bins
 
 
-def _fill(bins: list[list[int]], pieces: list[torch.Tensor], width: int, value: int | None) -> torch.Tensor:
-    """(B, width) each bin's pieces end to end; the rest is `value`, or counts up from 0 where that is None."""
-    filled = []
-    for bin_ in bins:
-        line = torch.cat([pieces[index] for index in bin_])
-        left = width - len(line)
-        rest = torch.arange(left) if value is None else torch.full((left,), value)
-        filled.append(torch.cat([line, rest]))
-    return torch.stack(filled)
+def _fill(bins: list[list[int]], pieces: list[torch.Tensor], padding: torch.Tensor) -> torch.Tensor:
+    """(B, width) each bin's pieces end to end, and then the beginning of the padding, (width,)."""
+    lines = [torch.cat([pieces[index] for index in bin_]) for bin_ in bins]
+    return torch.stack([torch.cat([line, padding[: len(padding) - len(line)]]) for line in lines])
 
 
 def _following(ids: torch.Tensor, target_start: int) -> torch.Tensor:

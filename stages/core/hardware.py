@@ -49,11 +49,12 @@ def set_up(settings: Device, seed: int, processes: Processes = ALONE) -> Hardwar
     torch.set_num_threads(threads)
     keep_freed_memory()
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(settings.deterministic, warn_only=True)
+    device = _device(settings.name)
+    # Not only to warn: attention on a GPU takes its repeatable way only where all else would be refused.
+    torch.use_deterministic_algorithms(settings.deterministic, warn_only=device != "cuda")
     # Every operation used here writes all it returns; filling memory before that only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not settings.deterministic
-    device = _device(settings.name)
     return Hardware(device, _precision(settings.precision, device), threads, processes.count)
 
 

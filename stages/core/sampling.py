@@ -58,10 +58,10 @@ def _draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) 
     if sampling.top_k:
         lowest = logits.topk(min(sampling.top_k, len(logits))).values[-1]
         logits = logits.masked_fill(logits < lowest, -torch.inf)
-    probabilities = logits.softmax(dim=-1)
+    probabilities = logits.softmax(dim=-1).cpu()  # a GPU adds up in no fixed order
     if sampling.top_p < 1:
         ordered, index = probabilities.sort(descending=True, stable=True)
         before = ordered.cumsum(dim=-1) - ordered  # the likeliest token always stays
         ordered = ordered.masked_fill(before >= sampling.top_p, 0)
         probabilities = torch.zeros_like(probabilities).scatter(0, index, ordered)
-    return int(torch.multinomial(probabilities.cpu(), 1, generator=generator))
+    return int(torch.multinomial(probabilities, 1, generator=generator))

@@ -83,7 +83,8 @@ class SumLossTrainer(Trainer):
         """Targets of one optimizer step, over its batches and all processes; Trainer asks for it."""
         if not batch_samples:
             return None
-        count = torch.tensor(sum(batch["targets"].numel() for batch in batch_samples), device=device)
+        # Filled in on the device: a tensor copied there would have the CPU wait for it.
+        count = torch.full((), sum(batch["targets"].numel() for batch in batch_samples), device=device)
         return self.accelerator.gather(count).sum() if self.accelerator.num_processes > 1 else count
 
     @property
@@ -190,6 +191,7 @@ def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: P
         report_to=[],
         remove_unused_columns=False,
         dataloader_pin_memory=hardware.device == "cuda",
+        accelerator_config={"non_blocking": hardware.device == "cuda"},
         # Not because any is unused: without it, gradients change places in their buckets after the first step, and with
         # them the order in which more than two processes add them up; a resumed run would end with other last bits.
         ddp_find_unused_parameters=torch.are_deterministic_algorithms_enabled(),
@@ -220,7 +222,7 @@ def make_trainer(
     scored = {"train": train.select(range(min(len(train), max(len(validation), 100)))), "validation": validation}
     # The first process's choice: where a model is to lie in shards, it alone has loaded its weights by now.
     step = processes.told(choose_step(model, train[0], hardware, settings.packing))
-    quicken(model)
+    quicken(model, hardware.device)
     trainer = SumLossTrainer(
         step=step,
         hardware=hardware,

@@ -13,7 +13,7 @@ class QuickDropout(nn.Dropout):
 
     @torch.compiler.disable
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        if not self.training or self.p == 0 or states.device.type != "cpu":
+        if not self.training or self.p == 0:
             return super().forward(states)
         dropped = round(self.p * SHARES)
         drawn = torch.empty((states.numel() + 3) // 4, dtype=torch.int64)
@@ -23,13 +23,13 @@ class QuickDropout(nn.Dropout):
         return states * kept.mul_(SHARES / (SHARES - dropped))
 
 
-def quicken(module: nn.Module) -> None:
-    """Replace, in place: dropout by QuickDropout, GPT-2's GELU of seven steps by torch's in one (equal but for
-    rounding)."""
+def quicken(module: nn.Module, device: str) -> None:
+    """Replace, in place: on a CPU dropout by QuickDropout, and GPT-2's GELU of seven steps by torch's in one (equal but
+    for rounding)."""
     for name, child in module.named_children():
-        if type(child) is nn.Dropout:
+        if type(child) is nn.Dropout and device == "cpu":
             setattr(module, name, QuickDropout(child.p).train(child.training))
         elif type(child) is NewGELUActivation:
             setattr(module, name, nn.GELU(approximate="tanh"))
         else:
-            quicken(child)
+            quicken(child, device)
