@@ -34,7 +34,7 @@ prepare tokenize train evaluate export: setup  ## one stage and those before it,
 restore: recheck  ## data, model and figures of the last commit again; params.yaml and data/raw stay as they are
 	@git checkout --quiet HEAD -- dvc.lock metrics
 	@dvc status --quiet || true  # what is damaged in DVC's cache goes
-	@dvc checkout --force || { echo "Not in DVC's cache any more: \`dvc pull\` fetches it, \`make repro\` makes it again." >&2; exit 1; }
+	@dvc checkout --force $(OUTS) || { echo "Not in DVC's cache any more: \`dvc pull\` fetches it, \`make repro\` makes it again." >&2; exit 1; }
 
 recheck: setup  ## have DVC read every byte again: `make recheck repro` finds what changed on the disk, and heals it
 	@for folder in "$$(dvc cache dir)/files" $(OUTS); do \
@@ -115,4 +115,4 @@ clean:  ## remove what the stages made (kept in DVC's cache)
 	@rm -rf $(OUTS) dvc_plots htmlcov .coverage
 
 clean-all: clean  ## also .venv, DVC's cache, checkpoints and the tracker
-	@rm -rf $(VENV) .lock .dvc/cache .dvc/tmp .checkpoints mlflow.db mlartifacts
+	@rm -rf $(VENV) .lock .dvc/cache .dvc/tmp .checkpoints mlflow.db mlartifacts mlruns

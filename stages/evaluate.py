@@ -72,4 +72,4 @@ def lay_out_report() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage("evaluate", main)

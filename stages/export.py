@@ -87,4 +87,4 @@ def decided(params: "Params") -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage("export", main)

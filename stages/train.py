@@ -18,6 +18,7 @@ from stages.core.command import describe, run_stage
 
 if TYPE_CHECKING:
     from stages.core.params import Params
+    from stages.core.stage_inputs import Inputs
 
 
 def main() -> None:
@@ -25,18 +26,24 @@ def main() -> None:
     describe("train", __doc__)
     from stages.core.launch import launch, launched, processes_to_launch
     from stages.core.params import load_params
+    from stages.core.stage_inputs import Inputs
 
+    inputs = Inputs.of("train")
     params = load_params()
     count = processes_to_launch(params.train, params.device)
     if count is not None:  # each of them comes here again, and trains
         launch("train", count, params.train.accelerate_config)
         return
     with launched():
-        train(params)
+        train(params, inputs)
 
 
-def train(params: "Params") -> None:
-    """Train, alone or as one of the processes that do it together, of which the first writes what comes of it."""
+def train(params: "Params", inputs: "Inputs") -> None:
+    """Train, alone or as one of the processes that do it together, of which the first writes what comes of it.
+
+    inputs: as they were when the stage began. Where they changed since, LockstepError is raised while the checkpoints
+    are still there: put back as they were, training goes on from the last.
+    """
     from stages.core.arrow import read_blocks, read_rows
     from stages.core.checkpoints import StopRequest
     from stages.core.console import say
@@ -72,13 +79,14 @@ def train(params: "Params") -> None:
         require_space(CHECKPOINTS, disk_needed(weights, trained))
     share = f", {trained / weights:.2%} of them trained," if trained < weights else ""
     say("train", f"{weights / 1e6:.1f} million weights{share} on {hardware}")
-    decided = [params.train, read_config(params.train.accelerate_config), params.seed, hardware]
+    decided = [params.train, read_config(params.train.accelerate_config), params.seed, hardware, made_from]
     with StopRequest() as stop, training_run(decided, params.model, stop, processes) as folder:
         if processes.first:
             begin("train", params, folder.name)
         pad_id = tokenizer.pad_token_id
         trainer = make_trainer(model, splits, params.train, hardware, pad_id, params.seed, folder, stop, processes)
         run(trainer)
+        inputs.require_unchanged()
         finished = finished_model(trainer, lambda: model_to_train(params, tokenizer))
         if finished is not None:
             sizes = {"parameters": weights, "trained_parameters": trained}
@@ -135,4 +143,4 @@ def write(
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage("train", main)

@@ -28,8 +28,9 @@ from stages.core.errors import Stopped
 from stages.core.hardware import Hardware
 from stages.core.params import Model
 from stages.core.processes import LAUNCHED_BY
-from stages.core.runs import stage_deps, training_run
+from stages.core.runs import training_run
 from stages.core.seals import is_whole
+from stages.core.stage_inputs import stage_deps
 
 MODEL = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["model"]
 
@@ -184,6 +185,17 @@ def test_a_forgotten_run_is_removed_with_its_lock(run_folder: Path) -> None:
     assert list((run_folder / ".checkpoints").iterdir()) == []
 
 
+def test_a_run_that_ends_while_another_looks_for_forgotten_ones_is_passed_over(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with suppress(ZeroDivisionError), run_of(1) as ending:
+        raise ZeroDivisionError
+    monkeypatch.setattr(time, "time", lambda: shutil.rmtree(ending, ignore_errors=True) or 0.0)
+    with run_of(2) as folder:
+        assert not ending.exists()
+        assert folder.exists()
+
+
 def test_in_a_copy_that_dvc_made_for_an_experiment_checkpoints_lie_in_the_project(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +256,15 @@ def test_one_of_several_processes_notes_that_the_stage_above_its_launcher_is_gon
         with StopRequest() as stop:
             threading.Event().wait(0.2)
             assert bool(stop.reason) == gone
+
+
+def test_one_signal_to_a_stage_that_saves_because_its_parent_died_does_not_cost_the_save() -> None:
+    with StopRequest() as stop:
+        stop.reason = "the process that started it is gone"
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.reason == "the process that started it is gone"
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_the_death_of_the_parent_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

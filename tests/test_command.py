@@ -22,7 +22,7 @@ def main():
         (folder / "half").write_text("1")
         time.sleep(60)
 
-run_stage(main)
+run_stage("train", main)
 """
 PARENT = """
 import subprocess, sys, time

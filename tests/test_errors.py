@@ -97,17 +97,27 @@ def test_a_fault_of_ours_is_not_hidden(error: Exception) -> None:
         run_command(raising(error))
 
 
-def test_a_reader_that_goes_away_ends_a_command_quietly() -> None:
-    code = (
-        "from stages.core.errors import run_command\n"
-        "run_command(lambda: [print('x' * 1000, flush=True) for _ in range(10000)])"
+@pytest.mark.parametrize(
+    ("work", "code"),
+    [
+        ("[print('x' * 1000, flush=True) for _ in range(10000)]", 141),  # nobody reads on, which is no success
+        ("[say('train', 'x' * 1000) for _ in range(10000)]", 0),  # a stage goes on and does its work
+        ("[say('gate', 'x' * 1000) for _ in range(10000)] and sys.exit(1)", 1),
+    ],
+)
+def test_a_reader_that_goes_away_ends_a_command_quietly(work: str, code: int) -> None:
+    code_to_run = (
+        "import sys\nfrom stages.core.console import say\nfrom stages.core.errors import run_command\n"
+        f"run_command(lambda: {work})"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code_to_run], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.readline()
     process.stdout.close()
-    assert (process.wait(30), process.stderr.read()) == (0, b"")
+    assert (process.wait(30), process.stderr.read()) == (code, b"")
     process.stderr.close()
 
 

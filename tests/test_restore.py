@@ -56,6 +56,16 @@ def test_the_last_good_model_is_restored_after_a_kill_that_left_none(repository:
     assert "learning_rate: 0.02" in Path("params.yaml").read_text()
 
 
+def test_data_of_ones_own_that_dvc_keeps_is_not_touched(repository: Project) -> None:
+    mine = repository.put("data/raw/mine.csv", "question,answer\na,b\n")
+    dvc("add", "data/raw/mine.csv")
+    commit("Mine")
+    mine.chmod(0o644)
+    mine.write_text("question,answer\na,c\n")
+    restored()
+    assert mine.read_text() == "question,answer\na,c\n"
+
+
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
 def test_a_damaged_model_is_restored(repository: Project, damage: str) -> None:
     before = kept()

@@ -30,7 +30,7 @@ def declared_params(stage: str) -> set[str]:
 
 
 def test_the_pipeline_has_the_five_stages_and_runs_each_as_a_module() -> None:
-    assert {name: stage["cmd"] for name, stage in PIPELINE.items()} == {s: f"python -m stages.{s}" for s in STAGES}
+    assert {name: stage["cmd"] for name, stage in PIPELINE.items()} == {s: f"exec python -m stages.{s}" for s in STAGES}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -9,7 +9,7 @@ from projects import Project, hashes
 from training_runs import FINETUNED, losses, trained, validation_loss, weights, written
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
-from stages.core import training
+from stages.core import callbacks, training
 from stages.core.errors import LockstepError
 from stages.core.hardware import Hardware
 from stages.core.params import load_params
@@ -111,7 +111,11 @@ def test_bf16_trains_on_a_cpu_too_and_keeps_fp32_weights(after: Project) -> None
     assert {weight.dtype for weight in weights().values()} == {torch.float32}
 
 
-def test_a_loss_that_is_no_number_is_one_clear_line(after: Project) -> None:
+@pytest.mark.parametrize("points", [100, 1])  # of the curve: the loss is looked at there, and before each save
+def test_a_loss_that_is_no_number_is_one_clear_line(
+    after: Project, monkeypatch: pytest.MonkeyPatch, points: int
+) -> None:
+    monkeypatch.setattr(callbacks, "CURVE_POINTS", points)
     after.set("train", learning_rate=1e30, max_grad_norm=1e30, warmup=0)
     with pytest.raises(LockstepError, match=r"loss is not a number any more\. Lower train\.learning_rate"):
         after.run("train")

@@ -75,6 +75,7 @@ def environment(scratch: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "OMP_WAIT_POLICY": "passive",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "SHELL": "/bin/sh",  # DVC runs a stage's command in it, and a plain one stays between them
         "TOKENIZERS_PARALLELISM": "false",
     }
 

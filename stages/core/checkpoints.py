@@ -98,7 +98,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.reason = ""
         self.signal = signal.SIGTERM  # what to send to others that are to stop too
-        self._asked = 0.0  # when
+        self._asked = 0.0  # when by a signal; 0 = not yet
         self._parent = PARENT  # as it was at the start: it may be gone by now
         self._done = threading.Event()
         self._before: dict[int, Any] = {}
@@ -115,13 +115,14 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.reason and "RANK" in os.environ and time.monotonic() - self._asked < ECHO_SECONDS:
+        if self._asked and "RANK" in os.environ and time.monotonic() - self._asked < ECHO_SECONDS:
             return
-        if self.reason:  # asked twice: the user does not want to wait for the save
+        if self._asked:  # twice: the user does not want to wait for the save
             raise KeyboardInterrupt
         self._asked = time.monotonic()
         self.signal = signal.Signals(number)
-        self.reason = "stopped by Ctrl-C" if number == signal.SIGINT else "stopped by SIGTERM"
+        if not self.reason:  # else it saves already, for want of the process that started it
+            self.reason = "stopped by Ctrl-C" if number == signal.SIGINT else "stopped by SIGTERM"
 
     def _watch_parent(self) -> None:
         while not self._done.wait(PARENT_SECONDS):

@@ -31,16 +31,27 @@ def set_environment() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-def run_stage(main: Callable[[], None]) -> None:
+def run_stage(name: str, main: Callable[[], None]) -> None:
     """Run a stage's main() and exit as run_command does. SIGTERM ends it with what it had half written removed; the
-    death of the process that started it ends it at once.
+    death of the process that started it ends it at once. Where what the stage reads changed meanwhile, it has failed.
 
     DVC killed leaves its stages running, and the next `dvc repro` starts another that writes the same files. While
     training saves first, see checkpoints.StopRequest, that decides.
     """
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    run_command(main)
+    run_command(lambda: _main_on_unchanged_inputs(name, main))
+
+
+def _main_on_unchanged_inputs(name: str, main: Callable[[], None]) -> None:
+    if sys.argv[1:]:  # --help, or arguments that main refuses
+        return main()
+    from stages.core.stage_inputs import Inputs
+
+    inputs = Inputs.of(name)
+    main()
+    inputs.require_unchanged()
+    return None
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -5,13 +5,24 @@ import sys
 import time
 from types import TracebackType
 
+from stages.core.errors import say_no_more
+
 WIDTH = 10  # column where the text of a line begins
 PLAIN_SECONDS = 15  # seconds between two progress lines where there is no terminal
 
 
 def say(stage: str, text: str) -> None:
     """Print a stage's one line."""
-    print(f"{stage:<{WIDTH}}{text}", flush=True)
+    _print(f"{stage:<{WIDTH}}{text}\n")
+
+
+def _print(text: str) -> None:
+    """Write to standard output; where its reader went away, to nobody from now on: it must not cost the work."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        say_no_more()
 
 
 def warn(text: str) -> None:
@@ -51,17 +62,12 @@ class ProgressLine:
         fresh = done - self.start
         left = (now - self.began) * (self.total - done) / fresh if fresh else 0.0
         line = f"{self.stage:<{WIDTH}}{share:4.0%}  {text}  {duration(left)} left"
-        if self.terminal:
-            sys.stdout.write(f"\r\x1b[2K{line}")
-            sys.stdout.flush()
-        else:
-            print(line, flush=True)
+        _print(f"\r\x1b[2K{line}" if self.terminal else f"{line}\n")
 
     def clear(self) -> None:
         """Take the moving line away."""
         if self.terminal:
-            sys.stdout.write("\r\x1b[2K")
-            sys.stdout.flush()
+            _print("\r\x1b[2K")
 
     def __enter__(self) -> "ProgressLine":
         return self
@@ -82,14 +88,12 @@ class MovingLine:
         """Show this instead of what was there, cut to the terminal's width."""
         if self.terminal:
             width = shutil.get_terminal_size().columns - 1
-            sys.stdout.write(f"\r\x1b[2K{text[:width]}")
-            sys.stdout.flush()
+            _print(f"\r\x1b[2K{text[:width]}")
 
     def clear(self) -> None:
         """Take the line away."""
         if self.terminal:
-            sys.stdout.write("\r\x1b[2K")
-            sys.stdout.flush()
+            _print("\r\x1b[2K")
 
     def __enter__(self) -> "MovingLine":
         return self

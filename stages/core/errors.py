@@ -10,6 +10,7 @@ from typing import NoReturn
 
 USER_ERROR = 2  # exit code for bad input or parameters
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells expect
+READER_GONE = 141  # exit code when nobody reads standard output any more, as of a program that SIGPIPE ended
 NO_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 MAKE_ROOM = "Make room or give write permission there, then run again."
 
@@ -74,9 +75,8 @@ def run_command(main: Callable[[], None]) -> None:
     except LockstepError as error:
         _end_with_error(str(error))
     except BrokenPipeError:
-        # The reader of our output (head, a pager) went away: nothing is left to say, and Python must not try.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        say_no_more()
+        sys.exit(READER_GONE)
     except Stopped as stop:
         say_last(f"stopped: {stop}")
         sys.exit(INTERRUPTED)
@@ -94,6 +94,11 @@ def run_command(main: Callable[[], None]) -> None:
         if reason is None:
             raise
         _end_with_error(f"Cannot write {getattr(error, 'filename', None) or 'a file'}: {reason}. {MAKE_ROOM}")
+
+
+def say_no_more() -> None:
+    """The reader of our output (head, a pager) went away: nothing is left to say, and Python must not try."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say_last(line: str) -> None:

@@ -5,11 +5,9 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
@@ -20,8 +18,8 @@ from stages.core.hub import is_folder
 from stages.core.params import Model
 from stages.core.paths import CHECKPOINTS, project_root
 from stages.core.processes import ALONE, Processes
+from stages.core.stage_inputs import stage_deps
 
-LIBRARIES = ("torch", "transformers", "accelerate", "peft")  # another version may give other bits
 DAYS_KEPT = 30  # of the checkpoints of an interrupted run since the last of them
 
 
@@ -39,7 +37,7 @@ def training_run(
     if not processes.first:
         yield processes.told(None)
         return
-    described = [_plain(value) for value in [*settings, model]] + [version(name) for name in LIBRARIES]
+    described = [_plain(value) for value in [*settings, model]]
     paths = [Path(dep) for dep in stage_deps("train")]
     if is_folder(model.base):
         paths.append(Path(model.base))
@@ -74,17 +72,17 @@ def _locked(path: Path, stop: StopRequest) -> Iterator[None]:
 def _remove_forgotten(run: Path) -> None:
     """Remove the checkpoints of other runs that were interrupted long ago and that nobody went on with."""
     for other in sorted(path for path in run.parent.iterdir() if path.is_dir() and path != run):
-        if time.time() - other.stat().st_mtime > DAYS_KEPT * 86400:
-            with suppress(Timeout), FileLock(f"{other}.lock", timeout=0):
-                shutil.rmtree(other)
-                Path(f"{other}.lock").unlink()
-                say("train", f"removed the checkpoints of a run that was interrupted over {DAYS_KEPT} days ago")
+        with suppress(FileNotFoundError, Timeout):  # it may end, and go, while we look
+            if time.time() - other.stat().st_mtime > DAYS_KEPT * 86400:
+                _remove(other)
 
 
-def stage_deps(stage: str) -> list[str]:
-    """The files and folders that dvc.yaml says a stage depends on, sorted."""
-    pipeline = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
-    return sorted(dep for dep in pipeline["stages"][stage]["deps"] if "${" not in dep)
+def _remove(run: Path) -> None:
+    """Remove a run's folder and lock. Raises Timeout while it is going on."""
+    with FileLock(f"{run}.lock", timeout=0):
+        shutil.rmtree(run)
+        Path(f"{run}.lock").unlink()
+    say("train", f"removed the checkpoints of a run that was interrupted over {DAYS_KEPT} days ago")
 
 
 def _plain(value: Any) -> Any:

@@ -99,8 +99,7 @@ class SumLossTrainer(Trainer):
         """
         nll, targets, tokens = self.processes.sums([float(self.nll), self.seen_targets, self.tokens]).tolist()
         loss = nll / max(targets, 1)
-        if not math.isfinite(loss):
-            raise LockstepError("The training loss is not a number any more.", "Lower train.learning_rate.")
+        _require_number(loss)
         self.nll.zero_()
         self.seen_targets = 0
         return {"tokens": int(tokens), "loss": loss, "learning_rate": self._get_learning_rate()}
@@ -118,6 +117,7 @@ class SumLossTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        _require_number(float(self.nll))  # nothing worth going on from
         with writing(CHECKPOINTS):
             super()._save_checkpoint(model, trial)
         run = Path(self.args.output_dir)
@@ -155,6 +155,11 @@ class SumLossTrainer(Trainer):
         batches = SharedBatches(lengths, self._train_batch_size, self.args.seed, self.processes)
         pinned = self.args.dataloader_pin_memory
         return SharedLoader(self.train_dataset, batches, self.data_collator, pin_memory=pinned)
+
+
+def _require_number(loss: float) -> None:
+    if not math.isfinite(loss):
+        raise LockstepError("The training loss is not a number any more.", "Lower train.learning_rate.")
 
 
 def disk_needed(weights: int, trained: int) -> int:
