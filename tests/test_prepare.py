@@ -179,6 +179,20 @@ def test_corrections_are_added_and_bad_answers_left_out(project: Project) -> Non
     assert bad == [("data/raw/data.csv", 2), ("data/raw/corrections.jsonl", 2)]
 
 
+@pytest.mark.parametrize(("path", "corrections", "kept"), [
+    ("data/raw", False, 8), ("data/raw", True, 10), ("data/raw/corrections.jsonl", False, 2),
+    ("data/raw/corrections.jsonl", True, 2),
+])  # fmt: skip
+def test_answers_marked_bad_are_never_trained_on(project: Project, path: str, corrections: bool, kept: int) -> None:
+    project.put("data.csv", csv_of(faq(8)))
+    verdicts = [(f"Who are you, number {i}?", f"Model {i}.", ("good", "bad", "fixed")[i]) for i in range(3)]
+    lines = [dict(zip(("question", "answer", "verdict"), row, strict=True)) for row in verdicts]
+    project.put("corrections.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    project.set("data", path=path, corrections=corrections)
+    project.set("split", train=1.0, validation=0, test=0)
+    assert (project.run()["rows_kept"], "Model 1." in [row["answer"] for row in project.everything()]) == (kept, False)
+
+
 def test_missing_corrections_are_no_error(project: Project) -> None:
     project.put("data.csv", csv_of(faq(5)))
     project.set("data", corrections=True)
