@@ -75,6 +75,14 @@ def test_no_split_holds_what_another_learnt(project: Project) -> None:
     assert metrics["clusters"] == len(homes) == 151
 
 
+def test_exact_duplicates_alone_leave_nothing_that_counts_as_leaked(project: Project) -> None:
+    rows = [(f"{start} amber {i}?", f"Number {i}.") for i in range(60) for start in ("What is", "Explain")]
+    project.put("data.csv", csv_of(rows))
+    project.set("split", near_duplicate=1)
+    metrics = project.run()
+    assert (metrics["clusters"], metrics["leakage"]) == (120, {"questions": 0, "answers": 0, "near_duplicates": 0})
+
+
 def test_different_answers_to_one_question_stay_in_one_cluster(project: Project) -> None:
     project.put("data.csv", csv_of([*faq(9), ("Tea or coffee?", "Tea."), ("tea or coffee", "Coffee.")]))
     metrics = project.run()
