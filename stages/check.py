@@ -18,14 +18,14 @@ def main() -> None:
     describe("check", __doc__)
     from stages.core.dvc_processes import check_dvc_is_free
     from stages.core.hub import check_push, is_folder, resolve_base
-    from stages.core.inputs import find_sources, kind_of
+    from stages.core.inputs import sources_of
     from stages.core.lock_damage import check_lock
     from stages.core.params import load_params
 
     params = load_params()
     check_dvc_is_free()
     check_lock()
-    kind_of(find_sources(params.data.path, params.data.files), params.data.kind)
+    sources_of(params.data)
     if is_folder(params.model.base):
         resolve_base(params.model.base, params.model.revision)
     if params.export.push_to_hub:

@@ -50,6 +50,7 @@ BAD: list[tuple[str, str, str]] = [
      "train.epochs is missing; train.epoch: no such setting, did you mean train.epochs?"),
     ("  learning_rate: 5.0e-4", "  learning_rate: .inf", "train.learning_rate = inf: allowed is a finite number."),
     ("  learning_rate: 5.0e-4", "  learning_rate: 0,0005", "train.learning_rate = '0,0005': allowed is a number."),
+    ("  warmup: 0.1", "  warmup: 1", "train.warmup = 1: allowed is less than 1."),
     ("  weight_decay: 0.1", "  weight_decay: -1", "train.weight_decay = -1: allowed is at least 0."),
     ("  resamples: 2000", "  resamples: 10", "evaluate.resamples = 10: allowed is at least 100."),
     ("  leakage: {max: 0}", "  leakage: {maxx: 0}",

@@ -44,6 +44,15 @@ def test_each_mistake_is_found_before_anything_runs(
         project.run("check")
 
 
+def test_texts_beside_the_corrections_pass_as_prepare_takes_them(project: Project) -> None:
+    for path in (project.folder / "data/raw").iterdir():
+        path.unlink()
+    project.put("data/raw/story.txt", "\n\n".join(f"Day {day}: the lamp of house {day} burnt." for day in range(40)))
+    project.put("data/raw/corrections.jsonl", '{"question": "Who?", "answer": "I.", "verdict": "good"}\n')
+    project.set("data", path="data/raw", passage_chars=50)
+    project.run("prepare", "check")
+
+
 def test_a_hub_base_is_not_asked_for_by_the_check(project: Project) -> None:
     project.set("model", base="distilgpt2")
     project.run("check")

@@ -76,6 +76,12 @@ def test_threshold_of_one_joins_equal_questions_only() -> None:
     assert clusters("What is a p-value?", "Explain what a p-value is.", "what is a P value", threshold=1) == [0, 1, 0]
 
 
+def test_threshold_of_one_counts_no_near_duplicates_across_splits() -> None:
+    made = questions("What is a p-value?", "Explain what a p-value is.")
+    assert [side.tolist() for side in pairs_across(made, np.array([0, 1]), 0.99)] == [[0], [1]]
+    assert [side.tolist() for side in pairs_across(made, np.array([0, 1]), 1)] == [[], []]
+
+
 def test_rows_with_key_zero_share_nothing() -> None:
     keys = np.array([0, 0, 5, 5], np.uint64)
     assert cluster_rows([keys], []).tolist() == [0, 1, 2, 2]

@@ -75,6 +75,14 @@ def test_no_split_holds_what_another_learnt(project: Project) -> None:
     assert metrics["clusters"] == len(homes) == 151
 
 
+def test_exact_duplicates_alone_leave_nothing_that_counts_as_leaked(project: Project) -> None:
+    rows = [(f"{start} amber {i}?", f"Number {i}.") for i in range(60) for start in ("What is", "Explain")]
+    project.put("data.csv", csv_of(rows))
+    project.set("split", near_duplicate=1)
+    metrics = project.run()
+    assert (metrics["clusters"], metrics["leakage"]) == (120, {"questions": 0, "answers": 0, "near_duplicates": 0})
+
+
 def test_different_answers_to_one_question_stay_in_one_cluster(project: Project) -> None:
     project.put("data.csv", csv_of([*faq(9), ("Tea or coffee?", "Tea."), ("tea or coffee", "Coffee.")]))
     metrics = project.run()
@@ -177,6 +185,20 @@ def test_corrections_are_added_and_bad_answers_left_out(project: Project) -> Non
     assert (metrics["marked_bad"], metrics["duplicates_merged"], metrics["rows_kept"]) == (2, 2, 8)
     bad = [(row["file"], row["line"]) for row in project.rows("rejects") if row["reason"] == "marked bad in chat"]
     assert bad == [("data/raw/data.csv", 2), ("data/raw/corrections.jsonl", 2)]
+
+
+@pytest.mark.parametrize(("path", "corrections", "kept"), [
+    ("data/raw", False, 8), ("data/raw", True, 10), ("data/raw/corrections.jsonl", False, 2),
+    ("data/raw/corrections.jsonl", True, 2),
+])  # fmt: skip
+def test_answers_marked_bad_are_never_trained_on(project: Project, path: str, corrections: bool, kept: int) -> None:
+    project.put("data.csv", csv_of(faq(8)))
+    verdicts = [(f"Who are you, number {i}?", f"Model {i}.", ("good", "bad", "fixed")[i]) for i in range(3)]
+    lines = [dict(zip(("question", "answer", "verdict"), row, strict=True)) for row in verdicts]
+    project.put("corrections.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    project.set("data", path=path, corrections=corrections)
+    project.set("split", train=1.0, validation=0, test=0)
+    assert (project.run()["rows_kept"], "Model 1." in [row["answer"] for row in project.everything()]) == (kept, False)
 
 
 def test_missing_corrections_are_no_error(project: Project) -> None:

@@ -41,6 +41,16 @@ def test_corrections_are_no_data_of_their_folder() -> None:
     assert names("data", corrections="data/good.jsonl") == ["data/a.json", "data/b.csv"]
 
 
+def test_corrections_by_another_name_are_set_apart_too(folder: Path) -> None:
+    (folder / "other").symlink_to("data")
+    assert names("data", corrections="other/good.jsonl") == ["data/a.json", "data/b.csv"]
+
+
+def test_corrections_named_as_the_data_keep_their_verdicts() -> None:
+    assert find_sources("data/good.jsonl", "*", "data/good.jsonl")[0].corrections
+    assert not find_sources("data/b.csv", "*", "data/good.jsonl")[0].corrections
+
+
 def test_several_patterns_give_each_file_once() -> None:
     assert names("data", ["*.csv", "b.*", "**/*.csv"]) == ["data/b.csv", "data/deep/c.csv"]
 
@@ -85,7 +95,6 @@ def test_corrections_may_be_missing_or_empty(folder: Path, content: str | None, 
     if content is not None:
         (folder / "c.jsonl").write_text(content)
     assert len(find_corrections("c.jsonl")) == count
-    assert find_corrections(None) == []
 
 
 def sources(*names: str) -> list[Source]:

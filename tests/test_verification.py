@@ -206,7 +206,9 @@ def test_inputs_are_what_no_stage_writes_not_even_as_part_of_a_folder() -> None:
     assert (maker_of("made/part.csv", lock), maker_of("made2", lock)) == ("one", None)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "stages: [", "stages: {a: 3}", "stages: {a: {deps: [3]}}"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "stages: [", "stages: {a: 3}", "stages: {a: {deps: [3]}}", "stages: {a: 2024-99-99}"]
+)
 def test_a_broken_lock_is_one_clear_line(text: str) -> None:
     with pytest.raises(LockstepError, match=r"dvc\.lock is broken\. Delete it\. Run `make repro`, then commit"):
         parse_lock(text)

@@ -33,18 +33,20 @@ class Source:
 def sources_of(settings: Data) -> tuple[list[Source], str]:
     """Every file that prepare reads, corrections last, and whether they hold 'qa' or 'text'.
 
+    The corrections are set apart whether they are wanted or not: read as ordinary rows, answers marked bad would count.
     Raises LockstepError when the path or a pattern names nothing, or a file has an ending that is not read.
     """
-    corrections = str(CORRECTIONS) if settings.corrections else None
-    sources = find_sources(settings.path, settings.files, corrections)
+    sources = find_sources(settings.path, settings.files, str(CORRECTIONS))
     kind = kind_of(sources, settings.kind)
-    return sources + (find_corrections(corrections) if kind == "qa" else []), kind
+    wanted = settings.corrections and kind == "qa" and not any(source.corrections for source in sources)
+    return sources + (find_corrections(str(CORRECTIONS)) if wanted else []), kind
 
 
 def find_sources(where: str, files: str | list[str], corrections: str | None = None) -> list[Source]:
     """The files to read, in the order of their names.
 
-    where, files: data.path and data.files. corrections: a file that is read apart and so left out of a folder.
+    where, files: data.path and data.files. corrections: a file that is read apart and so left out of a folder; where
+    data.path names it, it is read as what it is, with its verdicts.
     Raises LockstepError when the path is missing, unreadable or no file, or a pattern of data.files matches nothing.
     """
     path = Path(where)
@@ -53,7 +55,7 @@ def find_sources(where: str, files: str | list[str], corrections: str | None = N
             return _in_folder(path, [files] if isinstance(files, str) else files, corrections)
         if path.is_symlink() or path.exists():
             _require_file(path)
-            return [Source(path, _shown(path))]
+            return [Source(path, _shown(path), corrections=_is_same(path, corrections))]
     except OSError as error:  # too long a name, or a folder that may not be read
         raise cannot_read(Path(error.filename or path), error) from None
     if any(character in where for character in GLOB):
@@ -63,10 +65,10 @@ def find_sources(where: str, files: str | list[str], corrections: str | None = N
     raise LockstepError(f"data.path = {where}: no such file or folder.", f"{_near(path)}Put it right in params.yaml.")
 
 
-def find_corrections(corrections: str | None) -> list[Source]:
+def find_corrections(corrections: str) -> list[Source]:
     """The file of answers marked good or put right in chat (data.corrections), where there is one with rows in it."""
-    path = Path(corrections) if corrections else None
-    if path is None or not (path.exists() or path.is_symlink()):
+    path = Path(corrections)
+    if not (path.exists() or path.is_symlink()):
         return []
     _require_file(path)
     try:
@@ -105,7 +107,6 @@ def kind_of(sources: list[Source], wanted: str) -> str:
 
 
 def _in_folder(folder: Path, patterns: list[str], corrections: str | None) -> list[Source]:
-    apart = Path(corrections).absolute() if corrections else None
     found: dict[str, Source] = {}
     for pattern in patterns:
         if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
@@ -115,12 +116,17 @@ def _in_folder(folder: Path, patterns: list[str], corrections: str | None) -> li
             raise LockstepError(f"{folder}: no file matches data.files = {pattern!r}.", _there(folder))
         for path in matches:
             _require_file(path)
-            if path.absolute() != apart:
+            if not _is_same(path, corrections):
                 name = path.relative_to(folder).as_posix()
                 found[name] = Source(path, f"{_shown(folder)}/{_shown(Path(name))}".removeprefix("./"))
     if not found:
         raise LockstepError(f"{folder} holds nothing but the corrections.", "Put your data there too.")
     return [found[name] for name in sorted(found)]
+
+
+def _is_same(path: Path, corrections: str | None) -> bool:
+    """Whether a path leads to the corrections, by whatever name."""
+    return corrections is not None and os.path.realpath(path) == os.path.realpath(corrections)
 
 
 def _matches(folder: Path, pattern: str) -> list[Path]:

@@ -22,7 +22,8 @@ def leakage(paths: dict[str, Path], kind: str, threshold: float) -> dict[str, in
     """Counts over held-out rows that the rows before them (train; for test also validation) hold too.
 
     paths: file of each split, train first. For kind qa: 'questions' and 'answers' (of LONG words at
-    least) that are the same, and 'near_duplicates', pairs whose questions reach the Jaccard similarity `threshold`.
+    least) that are the same, and 'near_duplicates', pairs whose questions reach the Jaccard similarity `threshold`; at
+    1 these don't count, though questions of other words may have the same shingles.
     For kind text: 'paragraphs' of LONG words at least that are the same.
     """
     questions, answers, paragraphs = [], [], []
@@ -44,8 +45,10 @@ def leakage(paths: dict[str, Path], kind: str, threshold: float) -> dict[str, in
 def pairs_across(sketches: Sketches, split: Rows, threshold: float) -> tuple[Rows, Rows]:
     """Pairs of rows (left, right) in different splits whose sketches reach the Jaccard similarity `threshold`.
 
-    split: (n,) the split of each row.
+    split: (n,) the split of each row. threshold: at 1 no two rows are near-duplicates, as in cluster_rows.
     """
+    if threshold >= 1:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     rarest, owner = _prefixes(sketches, threshold)
     bits = marks(sketches)
     found: list[NDArray[np.int64]] = []

@@ -22,6 +22,7 @@ KEYS = {  # of an entry: those of files here, and those DVC knows for other plac
     *("path", "hash", "md5", "size", "nfiles", "isexec"),
     *("checksum", "etag", "version_id", "cloud", "files", "dataset", "remote"),
 }
+DAMAGED = "is cut off or damaged"
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times as fast, where libyaml is there
 
 
@@ -43,6 +44,8 @@ def _problem(content: bytes) -> str | None:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         return f"{f'line {mark.line + 1} ' if mark else ''}is not valid YAML"
+    except (ValueError, RecursionError):  # a date or number that can't be, brackets in brackets
+        return DAMAGED
     try:
         stages = lock["stages"].values()
         entries = [entry for stage in stages for kind in ("deps", "outs") for entry in stage.get(kind, [])]
@@ -54,7 +57,7 @@ def _problem(content: bytes) -> str | None:
     except (TypeError, KeyError, AttributeError):
         whole = False
     if not whole:
-        return "is cut off or damaged"
+        return DAMAGED
     return next((f"is damaged: {entry['path']} has {what}" for entry in entries for what in _wrong(entry)), None)
 
 

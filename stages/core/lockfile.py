@@ -36,7 +36,7 @@ def parse_lock(text: str) -> Lock:
             name: LockedStage(_hashes(stage.get("deps", [])), _hashes(stage.get("outs", [])))
             for name, stage in stages.items()
         }
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+    except (yaml.YAMLError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise LockstepError(f"{LOCK} is broken.", f"Delete it. {MADE_BY}") from None
 
 

@@ -144,7 +144,7 @@ class Train(Section):
     packing: bool
     learning_rate: Positive
     schedule: Literal["linear", "cosine", "constant"]
-    warmup: Fraction
+    warmup: Annotated[float, Number, Field(ge=0, lt=1)]  # from 1 Transformers takes it for a number of steps
     weight_decay: NotNegative
     max_grad_norm: Positive
     keep: Literal["best", "last"]
