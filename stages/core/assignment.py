@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stages.core.duplicates import Rows, cluster_rows
+from stages.core.duplicates import Rows, cluster_rows, merge
+from stages.core.fingerprints import Sketches
+from stages.core.leakage import pairs_across
 from stages.core.params import Split
-from stages.core.splitting import split_clusters
+from stages.core.splitting import Labels, split_clusters
 from stages.core.spool import LONG_ANSWER, Spool
 
 NEAR_IDENTICAL = 0.9  # Jaccard similarity from which two long answers are the same but for trifles
@@ -48,12 +50,34 @@ def assign_rows(spool: Spool, kind: str, split: Split, seed: int) -> Assignment:
         keys.append(np.where(rows.second.words >= LONG_ANSWER, rows.second.keys, 0))
         sketches.append((rows.second.sketches, max(split.near_duplicate, NEAR_IDENTICAL)))
     cluster = cluster_rows(keys, sketches)
+    label = _labels(cluster, kept, rows.first.keys, split, seed)
+    while kind == "qa" and len(pairs := _divided_pairs(rows.first.sketches, kept, label, split.near_duplicate)):
+        cluster = merge(cluster, pairs[:, 0], pairs[:, 1])  # two clusters at least become one, so this ends
+        label = _labels(cluster, kept, rows.first.keys, split, seed)
+    label = np.where(kept, label, np.where(bad, MARKED_BAD, MERGED))
+    return Assignment(original, cluster, label.astype(np.int8))
+
+
+def _labels(cluster: Rows, kept: NDArray[np.bool_], keys: NDArray[np.uint64], split: Split, seed: int) -> Labels:
+    """The split of each row's cluster, (n,)."""
     heads, sizes = np.unique(cluster[kept], return_counts=True)
     fractions = (split.train, split.validation, split.test)
-    by_head = np.full(len(original), MERGED, np.int8)
-    by_head[heads] = split_clusters(split.method, sizes, rows.first.keys[heads], fractions, seed)
-    label = np.where(kept, by_head[cluster], np.where(bad, MARKED_BAD, MERGED))
-    return Assignment(original, cluster, label.astype(np.int8))
+    by_head = np.full(len(cluster), MERGED, np.int8)
+    by_head[heads] = split_clusters(split.method, sizes, keys[heads], fractions, seed)
+    return by_head[cluster]
+
+
+def _divided_pairs(sketches: Sketches, kept: NDArray[np.bool_], label: Labels, threshold: float) -> Rows:
+    """Similar rows in different splits, (pairs, 2): those that clustering missed, as it does a few where many rows are
+    alike in part.
+
+    Found as `leakage` counts them, so that it finds none later. Pairs within a split are left as they are: only rows
+    that a row resembles decide about its split, not what else is in the data.
+    """
+    rows = np.flatnonzero(kept)
+    rows = rows[np.argsort(label[rows], kind="stable")]  # as they will stand in the files
+    left, right = pairs_across(sketches.of(rows), label[rows].astype(np.int64), threshold)
+    return np.stack([rows[left], rows[right]], axis=1)
 
 
 def _ends_of_equal(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> tuple[Rows, Rows]:

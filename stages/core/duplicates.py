@@ -165,11 +165,8 @@ def _band_keys(sketches: Sketches, texts: Rows, threshold: float) -> NDArray[np.
 def _hash_pieces(sketches: Sketches, texts: Rows) -> Iterator[tuple[NDArray[np.uint32], Rows]]:
     """The hashes of ROWS_AT_ONCE texts after the other, end to end, and where each text's end."""
     for begin in range(0, len(texts), ROWS_AT_ONCE):
-        some = texts[begin : begin + ROWS_AT_ONCE]
-        sizes = sketches.sizes[some]
-        ends = np.cumsum(sizes)
-        place = np.arange(ends[-1]) + np.repeat(sketches.starts[some] - (ends - sizes), sizes)
-        yield sketches.hashes[place], ends
+        some = sketches.of(texts[begin : begin + ROWS_AT_ONCE])
+        yield some.hashes, some.starts[1:]
 
 
 def _keys_of(piece: tuple[NDArray[np.uint32], Rows], bands: int, width: int) -> NDArray[np.uint32]:

@@ -44,6 +44,12 @@ class Sketches(NamedTuple):
         """Hashes of each text, (n,)."""
         return np.diff(self.starts)
 
+    def of(self, texts: NDArray[np.int64]) -> "Sketches":
+        """The sketches of these texts alone, in this order. texts: their places."""
+        sizes = self.sizes[texts]
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return Sketches(self.hashes[np.arange(starts[-1]) + np.repeat(self.starts[texts] - starts[:-1], sizes)], starts)
+
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:

@@ -1,7 +1,8 @@
-"""What the splits share, counted from the files as written: a check on clustering and splitting that uses neither.
+"""What the splits share, counted from the files as written, neither by the clusters nor by the hashing that made them.
 
 Similar questions are found by prefix filtering (Bayardo, Ma and Srikant 2007): two sets that reach a similarity must
-share one of their rarest members. Unlike the hashing that clusters rows, this misses none.
+share one of their rarest members. Unlike the hashing that clusters rows, this misses none but in the largest crowds;
+so it also gives assignment.py the pairs that hashing missed, before anything is written.
 """
 
 from pathlib import Path
