@@ -18,6 +18,7 @@ Rows = NDArray[np.int64]
 
 PERMUTATIONS = 128  # MinHash values of a text
 CATCH = 0.999  # share of the pairs exactly at the threshold that the bands must propose
+FEW = 32  # hashes of a long text that tell most pairs apart before all of its sketch is compared
 NEIGHBOURS = 32  # in a band's bucket a row is compared with this many rows after it, and with the first
 ROWS_AT_ONCE = 1 << 13
 PAIRS_AT_ONCE = 1 << 17
@@ -55,13 +56,14 @@ def merge(clusters: Rows, left: Rows, right: Rows) -> Rows:
     return first[labels[clusters]]
 
 
-def similarity(sketches: Sketches, left: Rows, right: Rows) -> NDArray[np.float64]:
-    """Jaccard similarity of the texts left[i] and right[i], (len(left),): exact where both have less than SKETCH
-    shingles, else estimated from the smallest hashes of their union (Cohen and Kaplan 2007, bottom-k sketches)."""
+def similarity(sketches: Sketches, left: Rows, right: Rows, most: int = SKETCH) -> NDArray[np.float64]:
+    """Jaccard similarity of the texts left[i] and right[i], (len(left),): exact where both have less than `most`
+    shingles, else estimated from the `most` smallest hashes of their union (Cohen and Kaplan 2007, bottom-k sketches).
+    """
     pairs = np.arange(len(left))
     sides = []
     for side in (left, right):
-        sizes = sketches.sizes[side]
+        sizes = np.minimum(sketches.sizes[side], most)
         owner = np.repeat(pairs, sizes)
         place = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + sketches.starts[side][owner]
         sides.append((owner.astype(np.uint64) << np.uint64(32)) | sketches.hashes[place])
@@ -73,7 +75,7 @@ def similarity(sketches: Sketches, left: Rows, right: Rows) -> NDArray[np.float6
     owner = (merged[union] >> np.uint64(32)).astype(np.int64)
     both = shared[union]
     starts = np.searchsorted(owner, pairs)
-    among = np.arange(len(owner)) - starts[owner] < SKETCH
+    among = np.arange(len(owner)) - starts[owner] < most
     counted = np.bincount(owner[among], minlength=len(left))
     return np.bincount(owner[among & both], minlength=len(left)) / np.maximum(counted, 1)
 
@@ -81,13 +83,18 @@ def similarity(sketches: Sketches, left: Rows, right: Rows) -> NDArray[np.float6
 def alike(sketches: Sketches, bits: NDArray[np.uint64], left: Rows, right: Rows, threshold: float) -> NDArray[np.bool_]:
     """Whether the similarity of left[i] and right[i] reaches the threshold, (len(left),). bits: marks(sketches).
 
-    Most pairs are told apart by their marks: sets that are as similar as that differ in few members, so in few bits.
+    Most pairs are told apart by their marks: sets that are as similar as that differ in few members, so in few bits. Of
+    long texts not all members are known; most pairs of them are told apart by FEW hashes, which are similar by no less
+    than four standard deviations below the threshold (of a pair just at it, one in 100,000 is lost that way).
     """
     sizes = sketches.sizes
     total = sizes[left] + sizes[right]
     differing = np.bitwise_count(bits[left] ^ bits[right])  # at most as many as members that only one of them has
     cut = np.maximum(sizes[left], sizes[right]) >= SKETCH  # not all members are known
     close = cut | (differing * (1 + threshold) <= (1 - threshold) * total + 1e-6)
+    long = np.flatnonzero(cut)
+    least = threshold - 4 * (threshold * (1 - threshold) / FEW) ** 0.5
+    close[long] = similarity(sketches, left[long], right[long], FEW) >= least
     found = np.zeros(len(left), bool)
     found[close] = similarity(sketches, left[close], right[close]) >= threshold
     return found
