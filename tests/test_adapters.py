@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from projects import Project, hashes
+from projects import ROOT, Project, hashes
 from safetensors.torch import load_file
 from training_runs import FINETUNED, interrupt_after, trained, validation_loss, written
 
@@ -18,7 +18,7 @@ from stages.core.params import Lora
 from stages.core.scoring import target_logits
 from stages.core.weights import count_trained
 
-LLAMA = Path("/work/shared/data/models/stories260K")  # optional real model of another architecture
+LLAMA = ROOT.parent / "shared/data/models/stories260K"  # optional real model of another architecture
 ROWS = [{"input_ids": [5, 9, 12, 40, 7, 0], "target_start": 3}, {"input_ids": [8, 3, 0], "target_start": 1}]
 
 
