@@ -1,7 +1,8 @@
 """evaluate: the base and the fine-tuned model on the same test rows.
 
 Reads the splits, the base and models/finetuned; writes metrics/evaluate.json, answers.jsonl and samples.md, and the
-curves and charts in metrics/plots; then has `stages.report` lay them out as metrics/report.html.
+curves and charts in metrics/plots; then has `stages.report` lay them out as metrics/report.html. As many processes as
+train together on this machine share the work.
 """
 
 if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
@@ -10,20 +11,39 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
     sys.stderr.write("error: Run it as `python -m stages.evaluate` from the project's root.\n")
     sys.exit(2)
 
+from typing import TYPE_CHECKING
+
 from stages.core.command import describe, run_stage
+
+if TYPE_CHECKING:
+    from stages.core.params import Params
 
 
 def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("evaluate", __doc__)
+    from stages.core.launch import launch, launched, processes_on_this_machine
+    from stages.core.params import load_params
+
+    params = load_params()
+    count = processes_on_this_machine(params.train.processes, params.train.accelerate_config, params.device)
+    if count is not None:  # each of them comes here again, and evaluates
+        launch("evaluate", count, None, "Run again.")
+        return
+    with launched():
+        evaluate(params)
+
+
+def evaluate(params: "Params") -> None:
+    """Evaluate, alone or as one of the processes that do it together, of which the first writes what comes of it."""
     from stages.core.console import say
     from stages.core.evaluation import score_model
     from stages.core.evidence import answer_lines, answer_texts, evaluation_metrics, write_evidence
     from stages.core.hardware import set_up
     from stages.core.held_out import read_held_out
     from stages.core.model import build_model, load_model
-    from stages.core.params import load_params
     from stages.core.paths import FINETUNED, PREPARED, REPORT, SAMPLES, TOKENIZED
+    from stages.core.processes import connect, disconnect, started
     from stages.core.prompt import read_prompt
     from stages.core.samples import answers_of
     from stages.core.seals import check_seal
@@ -31,13 +51,14 @@ def main() -> None:
     from stages.core.tracking import track
     from stages.core.verdict import caveats, verdict
 
-    params = load_params()
     for folder, stage in ((FINETUNED, "train"), (TOKENIZED, "tokenize"), (PREPARED, "prepare")):
         check_seal(folder, stage)
-    hardware = set_up(params.device, params.seed)
+    processes = started("auto")
+    hardware = set_up(params.device, params.seed, processes)
+    connect(processes, hardware.device)
     prompt = read_prompt(FINETUNED, "make train")
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
-    held_out = read_held_out(prompt.kind, tokenizer, params.evaluate, params.split.near_duplicate)
+    held_out = read_held_out(prompt.kind, tokenizer, params.evaluate, params.split.near_duplicate, processes)
     loaders = {
         "base": lambda: build_model(params.model, tokenizer),
         "tuned": lambda: load_model(FINETUNED, "models/finetuned"),
@@ -45,8 +66,12 @@ def main() -> None:
     scored, answers = {}, {}
     for name, load in loaders.items():  # one after the other: only one model is in memory at a time
         model = load().to(hardware.device)  # type: ignore[arg-type]
-        scored[name] = score_model(model, tokenizer, held_out.rows, held_out.trained, hardware, held_out.kind, name)
-        answers[name] = answers_of(model, tokenizer, prompt, held_out.asked, params.generation)
+        rows, trained = held_out.rows, held_out.trained
+        scored[name] = score_model(model, tokenizer, rows, trained, hardware, held_out.kind, name, processes)
+        answers[name] = answers_of(model, tokenizer, prompt, held_out.asked, params.generation, processes)
+    disconnect()
+    if not processes.first:
+        return
     texts = answer_texts(held_out, answers)
     metrics = evaluation_metrics(held_out, scored, answers, texts, params.evaluate, params.seed)
     lines = answer_lines(held_out, texts, answers)

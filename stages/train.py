@@ -30,9 +30,10 @@ def main() -> None:
 
     inputs = Inputs.of("train")
     params = load_params()
-    count = processes_to_launch(params.train, params.device)
+    count = processes_to_launch(params.train.processes, params.train.accelerate_config, params.device)
     if count is not None:  # each of them comes here again, and trains
-        launch("train", count, params.train.accelerate_config)
+        remedy = "Run again: it goes on from the last checkpoint."
+        launch("train", count, params.train.accelerate_config, remedy)
         return
     with launched():
         train(params, inputs)
@@ -44,7 +45,7 @@ def train(params: "Params", inputs: "Inputs") -> None:
     inputs: as they were when the stage began. Where they changed since, LockstepError is raised while the checkpoints
     are still there: put back as they were, training goes on from the last.
     """
-    from stages.core.arrow import read_blocks, read_rows
+    from stages.core.arrow import read_rows, stored_blocks
     from stages.core.checkpoints import StopRequest
     from stages.core.console import say
     from stages.core.files import require_space
@@ -75,7 +76,7 @@ def train(params: "Params", inputs: "Inputs") -> None:
     trained = count_trained(model)
     weights = count_parameters(model) - (trained if params.train.method == "lora" else 0)  # of the model that comes out
     if processes.first:
-        audit(read_blocks(splits["train"]), tokenizer.eos_token_id, prompt.kind)
+        audit(stored_blocks(TOKENIZED / "train"), tokenizer.eos_token_id, prompt.kind)
         require_space(CHECKPOINTS, disk_needed(weights, trained))
     share = f", {trained / weights:.2%} of them trained," if trained < weights else ""
     say("train", f"{weights / 1e6:.1f} million weights{share} on {hardware}")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from projects import hashes
 
-from stages.core.arrow import iterate_rows, read_rows, write_rows
+from stages.core import arrow
+from stages.core.arrow import iterate_rows, read_rows, stored_blocks, write_rows
 from stages.core.errors import LockstepError
 from stages.core.rows import Row, RowBlock
 
@@ -50,6 +51,17 @@ def test_other_rows_have_another_fingerprint(tmp_path: Path) -> None:
         write_rows(tmp_path / name, [RowBlock.of(rows)])
     one, two = (json.loads((tmp_path / name / "state.json").read_text())["_fingerprint"] for name in ("one", "two"))
     assert one != two
+
+
+def test_rows_are_read_without_mapping_them_from_one_file_or_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrow, "SHARD_BYTES", 100_000)
+    write_rows(tmp_path / "train", [RowBlock.of(ROWS * 834)])
+    assert len(list((tmp_path / "train").glob("*.arrow"))) > 10
+    assert [row for block in stored_blocks(tmp_path / "train") for row in block.rows()] == ROWS * 834
+    write_rows(tmp_path / "test", [])
+    assert list(stored_blocks(tmp_path / "test")) == []
 
 
 def test_a_split_without_rows_is_written_and_read(tmp_path: Path) -> None:

@@ -24,10 +24,10 @@ from stages.core.checkpoints import (
     latest_whole,
     seal_checkpoint,
 )
+from stages.core.command import LAUNCHED_BY
 from stages.core.errors import Stopped
 from stages.core.hardware import Hardware
 from stages.core.params import Model
-from stages.core.processes import LAUNCHED_BY
 from stages.core.runs import training_run
 from stages.core.seals import is_whole
 from stages.core.stage_inputs import stage_deps

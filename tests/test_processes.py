@@ -12,16 +12,19 @@ import torch
 import yaml
 from projects import ROOT, Project
 
-from stages.core import processes
 from stages.core.batches import collate
+from stages.core.command import LAUNCHED_BY
 from stages.core.errors import LockstepError, Stopped
 from stages.core.hardware import Hardware, set_up
-from stages.core.launch import launched, processes_to_launch, read_config
-from stages.core.params import Device, Train, load_params
+from stages.core.launch import launched, processes_on_this_machine, processes_to_launch, read_config
+from stages.core.params import Device, Generation, load_params
 from stages.core.processes import ALONE, Processes, connect, started
+from stages.core.prompt import Prompt
 from stages.core.relayed import Relayed
+from stages.core.samples import Asked, answers_of
 from stages.core.scoring import score_rows
 from stages.core.shared_batches import SharedBatches, SharedLoader, collated
+from stages.core.token_losses import token_losses
 from stages.core.training_step import TrainingStep
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -31,10 +34,6 @@ CONFIG = {"distributed_type": "MULTI_GPU", "num_processes": 4}
 
 def of(count: int) -> list[Processes]:
     return [Processes(number, count, count, number) for number in range(count)]
-
-
-def train_settings(**changes: Any) -> Train:
-    return Train.model_validate({**PARAMS["train"], **changes})
 
 
 def device(name: str = "auto", threads: Any = "auto") -> Device:
@@ -109,6 +108,54 @@ def test_shared_scores_are_those_of_one_process(model: Any, monkeypatch: pytest.
     assert np.array_equal(parts[1] + parts[3], [alone.targets, alone.correct])
 
 
+class Exchange:
+    """Stands for the network: each process works alone up to its first exchange, and then gets what all had to say."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.said: list[Any] = []
+        self.complete = False
+        monkeypatch.setattr(Processes, "gathered", self.gathered)
+
+    def gathered(self, value: Any) -> list[Any]:
+        if not self.complete:
+            self.said.append(value)
+            raise InterruptedError
+        return self.said
+
+    def results(self, work: Any, count: int) -> list[Any]:
+        """What each of them comes to."""
+        for one in of(count):
+            with pytest.raises(InterruptedError):
+                work(one)
+        self.complete = True
+        return [work(one) for one in of(count)]
+
+
+@pytest.mark.parametrize("count", [2, 5])  # 5: more than there are batches, so that some have none
+def test_shared_token_losses_are_those_of_one_process(model: Any, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    rows = [{"input_ids": list(range(1, 4 + n)), "target_start": 1 + n % 3} for n in range(7)]
+    hardware = Hardware("cpu", "fp32", 1)
+    alone = token_losses(model, rows, hardware, 0, tokens=20)
+    exchange = Exchange(monkeypatch)
+    for shared in exchange.results(lambda one: token_losses(model, rows, hardware, 0, 20, one), count):
+        assert [row.tolist() for row in shared.nll] == [row.tolist() for row in alone.nll]
+        assert [row.tolist() for row in shared.correct] == [row.tolist() for row in alone.correct]
+    assert sorted(index for part in exchange.said for index in part) == list(range(7))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_shared_answers_are_those_of_one_process(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    asked = [Asked(str(n), str(n), f"Which {'old ' * (n % 4)}kettle {n}?", "") for n in range(3)]
+    settings = Generation.model_validate({**PARAMS["generation"], "max_new_tokens": 6})
+    alone = answers_of(model, tokenizer, Prompt(), asked, settings)
+    exchange = Exchange(monkeypatch)
+    results = exchange.results(lambda one: answers_of(model, tokenizer, Prompt(), asked, settings, one), count)
+    assert results == [alone] * count
+    assert sorted(index for part in exchange.said for index, _ in part) == [0, 1, 2]
+
+
 def test_threads_of_a_machine_are_shared_by_its_processes() -> None:
     assert set_up(device(threads=8), 1, Processes(1, 6, 3, 1)) == Hardware("cpu", set_up(device(), 1).precision, 2, 6)
     assert set_up(device(threads=1), 1, of(2)[0]).threads == 1
@@ -140,22 +187,35 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_how_many_processes_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    counts = {wanted: processes_to_launch(train_settings(processes=wanted), device()) for wanted in (1, 2, "auto")}
+    counts = {wanted: processes_to_launch(wanted, None, device()) for wanted in (1, 2, "auto")}
     assert counts == {1: None, 2: 2, "auto": 3}
-    assert processes_to_launch(train_settings(processes="auto"), device("cpu")) is None
+    assert processes_to_launch("auto", None, device("cpu")) is None
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert processes_to_launch(train_settings(processes="auto"), device()) is None
+    assert processes_to_launch("auto", None, device()) is None
     monkeypatch.setenv("RANK", "0")
-    assert processes_to_launch(train_settings(processes=2), device()) is None
+    assert processes_to_launch(2, None, device()) is None
+
+
+def test_a_stage_that_knows_one_machine_takes_one_process_for_each_of_its_devices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stages.core.hardware.available_cores", lambda: 6)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    assert [processes_on_this_machine(wanted, None, device()) for wanted in (1, 4, 16, "auto")] == [None, 4, 8, 8]
+    assert [processes_on_this_machine(wanted, None, device("cpu")) for wanted in (2, 16, "auto")] == [2, 6, None]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert processes_on_this_machine(16, None, device()) == 6
+    monkeypatch.setattr("stages.core.hardware.available_cores", lambda: 1)
+    assert processes_on_this_machine(16, None, device()) is None
 
 
 def test_a_config_file_says_how_many_processes(tmp_path: Any) -> None:
     name = str(tmp_path / "accelerate.yaml")
     (tmp_path / "accelerate.yaml").write_text(yaml.safe_dump(CONFIG))
     for wanted in (4, "auto"):
-        assert processes_to_launch(train_settings(processes=wanted, accelerate_config=name), device()) == 4
+        assert processes_to_launch(wanted, name, device()) == 4
     with pytest.raises(LockstepError, match=r"train\.processes is 2, num_processes in .*accelerate\.yaml is 4"):
-        processes_to_launch(train_settings(processes=2, accelerate_config=name), device())
+        processes_to_launch(2, name, device())
 
 
 @pytest.mark.parametrize(
@@ -179,7 +239,7 @@ def test_a_config_that_does_not_work_is_said(tmp_path: Any, content: str | None,
 def judged(text: str, exit_code: int = 1, reason: str = "") -> None:
     relayed = Relayed(SimpleNamespace(stderr=io.StringIO(text)))  # type: ignore[arg-type]
     relayed.join()
-    relayed.raise_problem(exit_code, reason, 2)
+    relayed.raise_problem(exit_code, reason, "2 that train together", "Run again: it goes on.")
 
 
 def test_warnings_are_passed_on_once_and_noise_is_not(capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,6 +265,11 @@ def test_a_killed_process_is_named_whatever_the_others_cried() -> None:
         judged(text)
 
 
+def test_what_stopped_because_another_was_killed_is_no_stop() -> None:
+    with pytest.raises(LockstepError, match=r"^Process 1 of the 2 .* was killed"):
+        judged("stopped: stopped by SIGTERM\n" + TABLE.format(1, -9))
+
+
 def test_a_process_that_failed_is_named_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     text = "[rank0]: RuntimeError: Connection closed by peer\n[rank1]: Traceback:\n[rank1]: MemoryError: too big\n"
     with pytest.raises(LockstepError, match=r"^Process 1 of the 2 that train together failed: MemoryError: too big\."):
@@ -215,7 +280,7 @@ def test_a_process_that_failed_is_named_with_its_traceback(capsys: pytest.Captur
 def test_one_of_several_that_is_stopped_ends_well(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     with pytest.raises(Stopped), launched():
         raise Stopped("by hand")
-    monkeypatch.setenv(processes.LAUNCHED_BY, "1")
+    monkeypatch.setenv(LAUNCHED_BY, "1")
     with launched():
         raise Stopped("saved")
     assert capsys.readouterr().err == "stopped: saved\n"

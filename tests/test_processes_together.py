@@ -1,4 +1,4 @@
-"""Two processes that train together, started as people start them."""
+"""Two processes that train or evaluate together, started as people start them."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from projects import ROOT, Project
+from projects import ROOT, Project, hashes
 from test_pipeline import dvc
 from training_runs import losses, weights, written
 
@@ -125,6 +125,49 @@ def test_a_user_s_mistake_is_one_line_from_two_processes_too(after: Project) -> 
     done = after.command("train")
     assert done.returncode == 2
     assert done.stderr == "error: The training loss is not a number any more. Lower train.learning_rate.\n"
+
+
+def test_two_processes_evaluate_as_one_does(after: Project) -> None:
+    after.run("evaluate")
+    alone = hashes("metrics")
+    shutil.rmtree("metrics/plots/charts")
+    after.set("train", processes=2)
+    done = after.command("evaluate")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("It got better") == 1  # the first process says it, nobody else
+    page = "report.html"  # tells the settings too
+    assert {name: value for name, value in hashes("metrics").items() if name != page} == {
+        name: value for name, value in alone.items() if name != page
+    }
+
+
+def evaluating(project: Project) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """The stage in two processes that talk to each other already, and which they are."""
+    project.set("train", processes=2)
+    project.set("generation", max_new_tokens=200)  # a second or two of work
+    stage = start(project, "-m", "stages.evaluate")
+    until = time.monotonic() + PATIENCE
+    while len(both := trainers(stage)) < 2 or not all(one.net_connections() for one in both):
+        assert stage.poll() is None and time.monotonic() < until, stage.communicate()
+        time.sleep(0.01)
+    return stage, both
+
+
+def test_evaluating_processes_end_together_with_one_line(after: Project) -> None:
+    stage, both = evaluating(after)
+    both[1].kill()
+    code, said = end_of(stage, *both)
+    killed = "was killed (SIGKILL, perhaps for want of memory). Run again."
+    assert (code, said) == (2, f"error: Process 1 of the 2 that evaluate together {killed}")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        stage, both = evaluating(after)
+        stage.send_signal(number)
+        code, said = end_of(stage, *both)
+        assert code == 130
+        assert said.startswith("stopped: stopped by") and "\n" not in said
+    stage, both = evaluating(after)
+    stage.kill()
+    end_of(stage, *both)
 
 
 def free_port() -> str:

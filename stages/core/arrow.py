@@ -60,16 +60,28 @@ def read_rows(folder: Path) -> Dataset:
 
 def read_blocks(dataset: Dataset) -> Iterator[RowBlock]:
     """The rows of a dataset, some at a time."""
-    for table in dataset.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
-        lists = table["input_ids"].combine_chunks()
-        columns = [table[name].to_numpy().astype(np.int32) for name in ("target_start", "answer_start")]
-        yield RowBlock(lists.flatten().to_numpy(), np.diff(lists.offsets.to_numpy()), *columns)
+    return map(_block, dataset.with_format("arrow").iter(batch_size=ROWS_AT_ONCE))
+
+
+def stored_blocks(folder: Path) -> Iterator[RowBlock]:
+    """The rows that write_rows wrote, some at a time, in constant memory: of a file that is mapped, as by read_rows,
+    all that was read stays with the process."""
+    for file in sorted(folder.glob("*.arrow")):
+        with pa.OSFile(str(file)) as source, pa.ipc.open_stream(source) as pieces:
+            for piece in pieces:
+                yield _block(pa.Table.from_batches([piece]))
 
 
 def iterate_rows(dataset: Dataset) -> Iterator[Row]:
     """The rows of a dataset, one by one."""
     for block in read_blocks(dataset):
         yield from block.rows()
+
+
+def _block(table: pa.Table) -> RowBlock:
+    lists = table["input_ids"].combine_chunks()
+    columns = [table[name].to_numpy().astype(np.int32) for name in ("target_start", "answer_start")]
+    return RowBlock(lists.flatten().to_numpy(), np.diff(lists.offsets.to_numpy()), *columns)
 
 
 def _table(block: RowBlock) -> pa.Table:

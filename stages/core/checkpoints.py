@@ -16,11 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import psutil
-
-from stages.core.command import PARENT
+from stages.core.command import is_orphan
 from stages.core.files import sync_file, sync_folder
-from stages.core.processes import LAUNCHED_BY
 from stages.core.seals import hash_file, is_whole, seal
 
 PARENT_SECONDS = 1.0  # how often we look whether the process that started us is still there
@@ -99,7 +96,6 @@ class StopRequest:
         self.reason = ""
         self.signal = signal.SIGTERM  # what to send to others that are to stop too
         self._asked = 0.0  # when by a signal; 0 = not yet
-        self._parent = PARENT  # as it was at the start: it may be gone by now
         self._done = threading.Event()
         self._before: dict[int, Any] = {}
 
@@ -126,14 +122,6 @@ class StopRequest:
 
     def _watch_parent(self) -> None:
         while not self._done.wait(PARENT_SECONDS):
-            if os.getppid() != self._parent or self._launcher_is_alone():
+            if is_orphan():
                 self.reason = self.reason or "the process that started it is gone"
                 return
-
-    def _launcher_is_alone(self) -> bool:
-        """Whether our parent is the launcher of several processes, and the stage above it is gone."""
-        stage = os.environ.get(LAUNCHED_BY)
-        try:
-            return stage is not None and psutil.Process(self._parent).ppid() != int(stage)
-        except psutil.Error:
-            return True

@@ -13,6 +13,7 @@ from stages.core.errors import INTERRUPTED, Stopped, run_command
 
 PARENT = os.getppid()  # the process that started us, as long as it lives
 PARENT_SECONDS = 0.2  # how often we look whether it does
+LAUNCHED_BY = "LOCKSTEP_LAUNCHED_BY"  # environment variable: the process that core.launch runs in
 
 
 def describe(name: str, text: str | None) -> None:
@@ -54,12 +55,27 @@ def _main_on_unchanged_inputs(name: str, main: Callable[[], None]) -> None:
     return None
 
 
+def is_orphan() -> bool:
+    """Whether the process that started this one is gone, or that which launched this one as one of several."""
+    if os.getppid() != PARENT:
+        return True
+    stage = os.environ.get(LAUNCHED_BY)
+    if stage is None:
+        return False
+    import psutil
+
+    try:
+        return psutil.Process(PARENT).ppid() != int(stage)
+    except psutil.Error:
+        return True
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     raise Stopped("stopped by SIGTERM")
 
 
 def _end_with_parent() -> None:
-    while os.getppid() == PARENT or signal.getsignal(signal.SIGTERM) is not _stop:
+    while not is_orphan() or signal.getsignal(signal.SIGTERM) is not _stop:
         time.sleep(PARENT_SECONDS)
     print("stopped: the process that started it is gone", file=sys.stderr, flush=True)
     os._exit(INTERRUPTED)  # not by way of the main thread: that would tidy away what the next run may be writing by now

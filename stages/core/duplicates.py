@@ -104,9 +104,11 @@ def marks(sketches: Sketches) -> NDArray[np.uint64]:
     """64 bits of each text, (n,): those that its hashes point at."""
     bits = np.zeros(len(sketches.starts) - 1, np.uint64)
     held = np.flatnonzero(sketches.sizes)
-    if len(held):
-        pointed = np.uint64(1) << (sketches.hashes & np.uint32(63)).astype(np.uint64)
-        bits[held] = np.bitwise_or.reduceat(pointed, sketches.starts[held])
+    for begin in range(0, len(held), ROWS_AT_ONCE):
+        rows = held[begin : begin + ROWS_AT_ONCE]
+        some = sketches.of(rows)
+        pointed = np.uint64(1) << (some.hashes & np.uint32(63)).astype(np.uint64)
+        bits[rows] = np.bitwise_or.reduceat(pointed, some.starts[:-1])
     return bits
 
 

@@ -10,6 +10,7 @@ from stages.core.bootstrap import paired_bootstrap
 from stages.core.files import figure
 from stages.core.generation import Answer
 from stages.core.hardware import Hardware
+from stages.core.processes import ALONE, Processes
 from stages.core.rows import Row
 from stages.core.samples import Asked
 from stages.core.scoring import Scores, score_rows
@@ -52,17 +53,18 @@ def score_model(
     hardware: Hardware,
     kind: str,
     name: str,
+    processes: Processes = ALONE,
 ) -> Scored:
     """Score the test rows, their whole text, and the train rows, and check the scores against the plain definition.
 
     For the whole row of a question and its answer the model first sees an end-of-text, so that the first token counts
     too; a row of plain text begins with the last token of the row before, which counts there. The bytes are those of
     the tokens that count, in UTF-8. kind: 'qa' or 'text'. name: of the model, for the LockstepError raised where a
-    check fails.
+    check fails. processes: those that share the work; each returns the whole, the same as one alone.
     """
     end = tokenizer.eos_token_id
     answers = [{"input_ids": row.ids, "target_start": row.answer_start} for row in test]
-    losses = token_losses(model, answers, hardware, end)
+    losses = token_losses(model, answers, hardware, end, processes=processes)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     opening = [end] if kind == "qa" else []
     texts = [[*opening, *row.ids][:context] for row in test]
@@ -70,10 +72,10 @@ def score_model(
     learnt = [{"input_ids": row.ids, "target_start": row.answer_start} for row in train]
     return Scored(
         answer=losses,
-        text=score_rows(model, whole, hardware, end),
+        text=score_rows(model, whole, hardware, end, processes=processes),
         # Ends of text are control, not bytes of the user's text; their cost is counted all the same.
         text_bytes=sum(len(str(tokenizer.decode([i for i in ids[1:] if i != end])).encode()) for ids in texts),
-        train=score_rows(model, learnt, hardware, end),
+        train=score_rows(model, learnt, hardware, end, processes=processes),
         checks=check_scores(model, answers, losses.scores, hardware, end, name),
     )
 

@@ -12,6 +12,7 @@ from stages.core.errors import LockstepError
 from stages.core.leakage import leakage
 from stages.core.params import Evaluate
 from stages.core.paths import SPLITS, TOKENIZED, prepared_split
+from stages.core.processes import Processes
 from stages.core.records import Record, iterate_records, read_records
 from stages.core.rows import Row, audit
 from stages.core.samples import Asked, asked_of
@@ -36,19 +37,28 @@ class HeldOut:
         return iterate_records(prepared_split("train"))
 
 
-def read_held_out(kind: str, tokenizer: PreTrainedTokenizerFast, settings: Evaluate, near_duplicate: float) -> HeldOut:
-    """Read and check the test split. near_duplicate: similarity from which two questions count as the same.
+def read_held_out(
+    kind: str,
+    tokenizer: PreTrainedTokenizerFast,
+    settings: Evaluate,
+    near_duplicate: float,
+    processes: Processes,
+) -> HeldOut:
+    """Read the test split; the first process checks it.
 
+    near_duplicate: similarity from which two questions count as the same.
     Raises LockstepError when it is empty, a label is wrong, or training held some of it and that is not allowed.
     """
     test, train = read_rows(TOKENIZED / "test"), read_rows(TOKENIZED / "train")
     if not len(test):
         raise LockstepError("The test split is empty, so nothing can be shown.", "Set split.test above 0.")
     train = train.select(spread(train, len(test)))
-    for split in (test, train):
-        audit(read_blocks(split), tokenizer.eos_token_id, kind)
+    leaks: dict[str, int] = {}
+    if processes.first:
+        for split in (test, train):
+            audit(read_blocks(split), tokenizer.eos_token_id, kind)
+        leaks = leakage({split: prepared_split(split) for split in SPLITS}, kind, near_duplicate)
     rows = list(iterate_rows(test))
-    leaks = leakage({split: prepared_split(split) for split in SPLITS}, kind, near_duplicate)
     records = read_records(prepared_split("test"))
     aligned = kind == "qa" and len(records) == len(rows)
     return HeldOut(

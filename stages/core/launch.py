@@ -18,9 +18,10 @@ import psutil
 import yaml
 
 from stages.core.checkpoints import StopRequest
+from stages.core.command import LAUNCHED_BY
 from stages.core.errors import LockstepError, Stopped, say_last
-from stages.core.params import Device, Train
-from stages.core.processes import LAUNCHED_BY, disconnect
+from stages.core.params import Device
+from stages.core.processes import disconnect
 from stages.core.relayed import Relayed
 
 LOOK_SECONDS = 0.1  # how often we look whether they should stop
@@ -28,30 +29,45 @@ KINDS = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP")  # values of distributed_type t
 PLAIN = {"compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU", "machine_rank": 0, "num_machines": 1}
 
 
-def processes_to_launch(settings: Train, device: Device) -> int | None:
+def processes_to_launch(wanted: int | str, config_file: str | None, device: Device) -> int | None:
     """How many processes have to be started; None where this one is to work itself: alone, or as one of them.
 
-    Raises LockstepError when train.processes and the Accelerate config don't agree.
+    wanted, config_file: train.processes and train.accelerate_config. Raises LockstepError when they don't agree.
     """
     if "RANK" in os.environ:
         return None
-    config = read_config(settings.accelerate_config)
+    config = read_config(config_file)
     if config is not None:
         planned = config["num_processes"]
-        if settings.processes not in ("auto", planned):
+        if wanted not in ("auto", planned):
             raise LockstepError(
-                f"train.processes is {settings.processes}, num_processes in {settings.accelerate_config} is {planned}.",
+                f"train.processes is {wanted}, num_processes in {config_file} is {planned}.",
                 "Make them equal, or set train.processes to auto.",
             )
         return int(planned)
-    if settings.processes != "auto":
-        return settings.processes if settings.processes > 1 else None
+    if wanted != "auto":
+        return int(wanted) if int(wanted) > 1 else None
     if device.name in ("cpu", "mps"):
         return None
     import torch
 
     gpus = torch.cuda.device_count()
     return gpus if gpus > 1 else None
+
+
+def processes_on_this_machine(wanted: int | str, config_file: str | None, device: Device) -> int | None:
+    """As processes_to_launch, for a stage of which each process holds the whole model and that knows this machine only:
+    one for each of its GPUs, or of its cores, is the most."""
+    count = processes_to_launch(wanted, config_file, device)
+    if count is None:
+        return None
+    import torch
+
+    from stages.core.hardware import available_cores
+
+    gpus = 0 if device.name == "cpu" else torch.cuda.device_count()
+    count = min(count, gpus or available_cores())
+    return count if count > 1 else None
 
 
 def read_config(name: str | None) -> dict[str, Any] | None:
@@ -76,9 +92,10 @@ def read_config(name: str | None) -> dict[str, Any] | None:
     return config
 
 
-def launch(stage: str, count: int, config: str | None) -> None:
+def launch(stage: str, count: int, config: str | None, remedy: str) -> None:
     """Run `python -m stages.<stage>` in `count` processes and wait for them.
 
+    config: an Accelerate config file. remedy: what to do when one of them was killed.
     Raises Stopped when they have saved after a signal or the death of our parent, LockstepError when one failed: then
     all have ended.
     """
@@ -96,7 +113,7 @@ def launch(stage: str, count: int, config: str | None) -> None:
             _end(launcher)
             raise
         relayed.join()
-    relayed.raise_problem(launcher.returncode, stop.reason, count)
+    relayed.raise_problem(launcher.returncode, stop.reason, f"{count} that {stage} together", remedy)
 
 
 def _command(stage: str, count: int, config: str | None, plain: Path) -> list[str]:

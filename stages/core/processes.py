@@ -1,6 +1,6 @@
-"""The processes that train together: which of them this is, and how they agree.
+"""The processes that train or evaluate together: which of them this is, and how they agree.
 
-Each is the whole train stage, started by core.launch, `accelerate launch` or torchrun. The first of them, process 0,
+Each is the whole stage, started by core.launch, `accelerate launch` or torchrun. The first of them, process 0,
 writes what comes of it.
 """
 
@@ -16,7 +16,6 @@ import numpy as np
 
 from stages.core.errors import LockstepError
 
-LAUNCHED_BY = "LOCKSTEP_LAUNCHED_BY"  # environment variable: the process that core.launch runs in
 PATIENCE = timedelta(minutes=60)  # that one process waits for another, which may be writing a large checkpoint
 
 Item = TypeVar("Item")
@@ -35,6 +34,10 @@ class Processes:
     def first(self) -> bool:
         """Whether this is the process that writes."""
         return self.number == 0
+
+    def share(self, items: Sequence[Item]) -> Sequence[Item]:
+        """This process's share of items: each item is one process's."""
+        return items[self.number :: self.count]
 
     def rounds(self, items: Sequence[Item]) -> Iterator[tuple[Item, bool]]:
         """This process's share of items, one a round, with True. Every process has as many rounds, as models in shards

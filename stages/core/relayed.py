@@ -41,29 +41,30 @@ class Relayed(threading.Thread):
             else:
                 self.kept.append(line)
 
-    def raise_problem(self, exit_code: int, reason: str, count: int) -> None:
+    def raise_problem(self, exit_code: int, reason: str, together: str, remedy: str) -> None:
         """Raise what went wrong, if anything did, as the stage would have alone: Stopped or LockstepError.
 
-        exit_code: the launcher's. reason: why it was asked to stop, if it was. count: of processes.
+        exit_code: the launcher's. reason: why it was asked to stop, if it was. together: "2 that train together".
+        remedy: what to do when one of them was killed or failed.
         """
         if self.error:
             raise LockstepError(self.error)
-        if self.stopped:
+        if self.stopped and (reason or exit_code == 0):  # else torchrun stopped the others because one had failed
             raise Stopped(self.stopped)
         if exit_code == 0:
             return
         if reason:
             raise Stopped(f"{reason}; nothing new was saved")
-        raise LockstepError(self._cause(count), "Run again: it goes on from the last checkpoint.")
+        raise LockstepError(self._cause(together), remedy)
 
-    def _cause(self, count: int) -> str:
+    def _cause(self, together: str) -> str:
         """Which process failed first, and why; a traceback is printed."""
         codes = {int(number): int(code) for number, code in ENDED.findall("\n".join(self.kept))}
         killed = [number for number, code in codes.items() if code < 0 and code != -signal.SIGTERM]
         if killed:
             name = signal.Signals(-codes[killed[0]]).name
             want = ", perhaps for want of memory" if name == "SIGKILL" else ""
-            return f"Process {killed[0]} of the {count} that train together was killed ({name}{want})."
+            return f"Process {killed[0]} of the {together} was killed ({name}{want})."
         said: dict[int, list[str]] = {}
         for line in self.kept:
             if found := OF_PROCESS.match(line):
@@ -71,6 +72,6 @@ class Relayed(threading.Thread):
         own = [number for number, lines in said.items() if not any(word in "\n".join(lines) for word in TOLD)]
         for number in own or said:
             print("\n".join(said[number]), file=sys.stderr)
-            return f"Process {number} of the {count} that train together failed: {said[number][-1].rstrip('.')}."
+            return f"Process {number} of the {together} failed: {said[number][-1].rstrip('.')}."
         print("\n".join(self.kept), file=sys.stderr)
-        return f"The {count} processes that train together ended unexpectedly."
+        return f"The {together} ended unexpectedly."

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from stages.core.batches import longest_first
 from stages.core.conversation import Assistant, prompt_ids
 from stages.core.generation import Answer, Engine, Sampling
 from stages.core.params import Generation
+from stages.core.processes import ALONE, Processes
 from stages.core.prompt import Prompt
 from stages.core.records import Question, Record
 
@@ -62,12 +64,17 @@ def answers_of(
     prompt: Prompt,
     asked: Sequence[Asked],
     settings: Generation,
+    processes: Processes = ALONE,
 ) -> list[Answer]:
-    """The model's greedy answer to each question, in order."""
+    """The model's greedy answer to each question, in order. processes: those that share the work; each returns all."""
     sampling = greedy(settings)
     assistant = Assistant(Engine(model, tokenizer), prompt, sampling, 0, "")
     prompts = [prompt_ids(assistant, [], one.question, sampling.max_new_tokens) for one in asked]
-    return assistant.engine.answers(prompts, sampling) if prompts else []
+    # By length, so that what each process gets takes about as long.
+    order = processes.share(longest_first([len(prompt) for prompt in prompts]))
+    given = assistant.engine.answers([prompts[index] for index in order], sampling)
+    every = dict(pair for part in processes.gathered(list(zip(order, given, strict=True))) for pair in part)
+    return [every[index] for index in range(len(prompts))]
 
 
 def samples_markdown(samples: Sequence[dict[str, str]], kind: str) -> str:

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from stages.core.batches import batches_by_length, collate
 from stages.core.hardware import Hardware
+from stages.core.processes import ALONE, Processes
 from stages.core.scoring import SCORING_TOKENS, Scores, target_logits, to_device
 
 
@@ -37,14 +38,14 @@ def token_losses(
     hardware: Hardware,
     pad_id: int,
     tokens: int = SCORING_TOKENS,
+    processes: Processes = ALONE,
 ) -> TokenLosses:
     """As scoring.score_rows, but token by token. rows: `input_ids` and `target_start` each."""
-    nll: list[np.ndarray] = [np.zeros(0, np.float32)] * len(rows)
-    correct: list[np.ndarray] = [np.zeros(0, bool)] * len(rows)
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # of the rows of this process
     was_training = model.training
     model.eval()
     with torch.inference_mode(), hardware.autocast():
-        for indices in batches_by_length([len(row["input_ids"]) for row in rows], tokens):
+        for indices in processes.share(batches_by_length([len(row["input_ids"]) for row in rows], tokens)):
             batch = collate([rows[index] for index in indices], pad_id, layout="padded")
             owner = (batch["target_index"] // batch["input_ids"].shape[1]).numpy()  # (N,) the row of each target
             batch = to_device(batch, model.device)
@@ -52,6 +53,7 @@ def token_losses(
             losses = functional.cross_entropy(logits.float(), batch["targets"], reduction="none").cpu().numpy()
             hits = (logits.argmax(dim=-1) == batch["targets"]).cpu().numpy()
             for place, index in enumerate(indices):
-                nll[index], correct[index] = losses[owner == place], hits[owner == place]
+                found[index] = losses[owner == place], hits[owner == place]
     model.train(was_training)
-    return TokenLosses(nll, correct)
+    every = {index: row for part in processes.gathered(found) for index, row in part.items()}
+    return TokenLosses([every[index][0] for index in range(len(rows))], [every[index][1] for index in range(len(rows))])
