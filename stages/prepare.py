@@ -20,6 +20,7 @@ def main() -> None:
     from stages.core.console import say
     from stages.core.files import whole_folder, write_json, write_json_lines
     from stages.core.inputs import sources_of
+    from stages.core.known_paragraphs import leave_out_known
     from stages.core.leakage import leakage
     from stages.core.params import load_params
     from stages.core.paths import PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
@@ -43,6 +44,9 @@ def main() -> None:
         write_json_lines(folder / REJECTS.name, rejected(spool, rows))
         spool.path.unlink()
         leaks = leakage(paths, kind, params.split.near_duplicate)
+        if leaks.get("paragraphs"):
+            written, noted.left_aside["known_paragraphs"] = leave_out_known(paths)
+            leaks = leakage(paths, kind, params.split.near_duplicate)
         metrics = prepare_metrics(spool, rows, kind, noted, written, leaks)
         seal(folder)
     write_json(PREPARE_METRICS, metrics)

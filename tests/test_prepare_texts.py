@@ -1,5 +1,6 @@
 """The prepare stage on plain texts: passages are split, neighbours joined again, no word lost."""
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,26 @@ def test_passage_quoted_with_few_changes_stays_with_its_original(project: Projec
     project.put("book.txt", "\n\f\n".join([*paragraphs, *quoted]))
     metrics = project.run()
     assert (metrics["near_duplicates"], metrics["clusters"]) == (10, 40)
+
+
+def test_what_each_document_says_alike_is_trained_on_and_not_scored(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    licence = "This file may be used by anybody for anything, as long as these lines stay where they are."
+    paragraphs, title = story(90), "The same seven words in each file"
+    for number in range(30):
+        own = paragraphs[number * 3 : number * 3 + 3]
+        project.put(f"{number:02}.txt", "\n\n".join([title, own[0], licence, *own[1:]]))
+    project.set("data", path="data/raw")
+    metrics = project.run()
+    assert metrics["leakage"] == {"paragraphs": 0}
+    train, *held_out = ([row["text"].split("\n\n") for row in project.rows(split)] for split in metrics["rows"])
+    assert all(text.count(licence) == 1 for text in train)
+    assert not any(licence in text for split in held_out for text in split)
+    assert all(title in text for split in held_out for text in split)
+    assert sorted(part for text in chain(train, *held_out) for part in text if part in paragraphs) == sorted(paragraphs)
+    count = len(held_out[0]) + len(held_out[1])
+    assert count > 1
+    assert metrics["left_aside"] == {"known_paragraphs": count}
+    said = f"{count} paragraphs of held-out texts are left out of them: training has the same"
+    assert said in capsys.readouterr().out

@@ -5,6 +5,7 @@ share one of their rarest members. Unlike the hashing that clusters rows, this m
 so it also gives assignment.py the pairs that hashing missed, before anything is written.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from stages.core.records import Lines, Question, record_lines
 
 CROWD = 500  # rows that share a shingle; in larger crowds only so many neighbours are compared
 LONG = 8  # words from which an answer or a paragraph counts
+PARAGRAPHS = "\n\n"  # what stands between two
 
 
 def leakage(paths: dict[str, Path], kind: str, threshold: float) -> dict[str, int]:
@@ -101,9 +103,14 @@ def _fingerprints(lines: Lines) -> tuple[Fingerprints, Fingerprints, NDArray[np.
     records = list(lines.records())
     pairs = [record for record in records if isinstance(record, Question)]
     texts = [record.text for record in records if not isinstance(record, Question)]
-    paragraphs = fingerprint([part for text in texts for part in text.split("\n\n")], False, least_words=1 << 30)
     return (
         fingerprint([pair.question for pair in pairs], single_words=True),
         fingerprint([pair.answer for pair in pairs], False, least_words=1 << 30),
-        paragraphs.keys[paragraphs.words >= LONG],
+        paragraph_keys(texts),
     )
+
+
+def paragraph_keys(texts: Sequence[str]) -> NDArray[np.uint64]:
+    """A key of each paragraph of some texts, (paragraphs,); 0 for one of fewer than LONG words."""
+    found = fingerprint([part for text in texts for part in text.split(PARAGRAPHS)], False, least_words=1 << 30)
+    return np.where(found.words >= LONG, found.keys, np.uint64(0))

@@ -23,6 +23,7 @@ CROWDED = 0.1  # share of the rows in one cluster that is worth a line,
 MANY = 100  # in data of more than so many rows
 LEFT_ASIDE = {
     "further_values": "{:,} further values of cells that hold lists are left aside: the first one counts",
+    "known_paragraphs": "{:,} paragraphs of held-out texts are left out of them: training has the same",
     "further_turns": "{:,} further turns of conversations are left aside: the first question and answer count",
 }
 
