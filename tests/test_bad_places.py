@@ -15,7 +15,10 @@ GOOD = csv_of(faq(12))
 RAW = Path("data/raw")
 RIGHTS = "Give read permission, or choose another file."
 IN_PARAMS = "Put it right in params.yaml."
-TOO_FEW = "too few for train, validation, test. It takes 3: add rows, raise split.near_duplicate, or set a fraction under split: to 0."
+TOO_FEW = (
+    "too few for train, validation, test. It takes 3: add texts, lower data.passage_chars, raise split.near_duplicate, "
+    "or set a fraction under split: to 0."
+)
 READ = ".csv, .tsv, .json, .jsonl, .ndjson, .parquet, .txt, .text, .md, .markdown"
 
 
@@ -103,7 +106,7 @@ BAD: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
         "data/raw/a.txt line 1 holds a NUL byte, so it is no text. Save it as CSV, JSON or text in UTF-8; if it is that, take the byte out."),
     "text of one sentence": (
         file("a.txt", "This is all there is.\n"), {"path": "data/raw"},
-        f"Your rows come to 1 without duplicates and near-duplicates, {TOO_FEW}"),
+        f"The passages of your texts come to 1 without duplicates and near-duplicates, {TOO_FEW}"),
     "questions in a format of their own": (
         file("a.txt", "#Q What are clouds?\n^ Water\nA Water\nB Wool\n"), {"path": "data/raw", "kind": "qa"},
         "data/raw/a.txt is no table: its first line, '#Q What are clouds?', has no delimiter. Convert it to CSV or JSON with a question and an answer each, or set data.kind to text."),

@@ -50,20 +50,22 @@ def assign_rows(spool: Spool, kind: str, split: Split, seed: int) -> Assignment:
         keys.append(np.where(rows.second.words >= LONG_ANSWER, rows.second.keys, 0))
         sketches.append((rows.second.sketches, max(split.near_duplicate, NEAR_IDENTICAL)))
     cluster = cluster_rows(keys, sketches)
-    label = _labels(cluster, kept, rows.first.keys, split, seed)
+    label = _labels(cluster, kept, rows.first.keys, split, seed, kind)
     while kind == "qa" and len(pairs := _divided_pairs(rows.first.sketches, kept, label, split.near_duplicate)):
         cluster = merge(cluster, pairs[:, 0], pairs[:, 1])  # two clusters at least become one, so this ends
-        label = _labels(cluster, kept, rows.first.keys, split, seed)
+        label = _labels(cluster, kept, rows.first.keys, split, seed, kind)
     label = np.where(kept, label, np.where(bad, MARKED_BAD, MERGED))
     return Assignment(original, cluster, label.astype(np.int8))
 
 
-def _labels(cluster: Rows, kept: NDArray[np.bool_], keys: NDArray[np.uint64], split: Split, seed: int) -> Labels:
+def _labels(
+    cluster: Rows, kept: NDArray[np.bool_], keys: NDArray[np.uint64], split: Split, seed: int, kind: str
+) -> Labels:
     """The split of each row's cluster, (n,)."""
     heads, sizes = np.unique(cluster[kept], return_counts=True)
     fractions = (split.train, split.validation, split.test)
     by_head = np.full(len(cluster), MERGED, np.int8)
-    by_head[heads] = split_clusters(split.method, sizes, keys[heads], fractions, seed)
+    by_head[heads] = split_clusters(split.method, sizes, keys[heads], fractions, seed, kind)
     return by_head[cluster]
 
 

@@ -14,20 +14,27 @@ Labels = NDArray[np.int8]  # 0 train, 1 validation, 2 test, as in SPLITS
 
 
 def split_clusters(
-    method: str, sizes: Sizes, keys: NDArray[np.uint64], fractions: tuple[float, float, float], seed: int
+    method: str,
+    sizes: Sizes,
+    keys: NDArray[np.uint64],
+    fractions: tuple[float, float, float],
+    seed: int,
+    kind: str = "qa",
 ) -> Labels:
     """The split of each of n clusters, (n,).
 
     method: 'hash' or 'random'. sizes: rows in each cluster, (n,). keys: hash of each cluster's first question, (n,).
-    fractions: of train, validation and test; seed is used by 'random' alone.
+    fractions: of train, validation and test; seed is used by 'random' alone. kind: 'qa' or 'text', for the message.
     Raises LockstepError when there are fewer clusters than splits to fill.
     """
     wanted = [index for index, fraction in enumerate(fractions) if fraction > 0]
     if len(sizes) < len(wanted):
         names = ", ".join(SPLITS[index] for index in wanted)
+        what = "Your rows come to" if kind == "qa" else "The passages of your texts come to"
+        how = "add rows" if kind == "qa" else "add texts, lower data.passage_chars"
         raise LockstepError(
-            f"Your rows come to {len(sizes)} without duplicates and near-duplicates, too few for {names}.",
-            f"It takes {len(wanted)}: add rows, raise split.near_duplicate, or set a fraction under split: to 0.",
+            f"{what} {len(sizes)} without duplicates and near-duplicates, too few for {names}.",
+            f"It takes {len(wanted)}: {how}, raise split.near_duplicate, or set a fraction under split: to 0.",
         )
     if len(wanted) == 1:
         return np.zeros(len(sizes), np.int8)
