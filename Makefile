@@ -52,9 +52,8 @@ serve: setup  ## talk to it in the browser, http://127.0.0.1:5000
 preset: setup  ## merge presets/NAME.yaml into params.yaml: make preset NAME=...
 	@python -m stages.preset "$(NAME)"
 
-metrics: setup  ## figures now, and against the last commit
-	@dvc metrics show
-	@dvc metrics diff
+metrics: setup  ## figures now, beside those of the last commit
+	@dvc metrics diff --all --targets metrics/prepare.json metrics/tokenize.json metrics/train.json metrics/evaluate.json
 
 plots: setup  ## learning curves as a page in dvc_plots/
 	@dvc plots show

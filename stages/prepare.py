@@ -43,10 +43,11 @@ def main() -> None:
         written = {split: write_records(paths[split], split_records(spool, rows, kind, split)) for split in SPLITS}
         write_json_lines(folder / REJECTS.name, rejected(spool, rows))
         spool.path.unlink()
-        leaks = leakage(paths, kind, params.split.near_duplicate)
-        if leaks.get("paragraphs"):
-            written, noted.left_aside["known_paragraphs"] = leave_out_known(paths)
+        if kind == "qa":
             leaks = leakage(paths, kind, params.split.near_duplicate)
+        else:
+            texts = leave_out_known(paths)
+            written, leaks, noted.left_aside["known_paragraphs"] = texts.texts, texts.leakage, texts.left_out
         metrics = prepare_metrics(spool, rows, kind, noted, written, leaks)
         seal(folder)
     write_json(PREPARE_METRICS, metrics)
