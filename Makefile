@@ -24,9 +24,9 @@ $(READY): requirements.txt
 setup: $(READY)  ## make .venv with everything pinned in requirements.txt
 
 repro: setup  ## run what has changed, from data to exported model
-	@python -m stages.check
+	@python -m lockstep check
 	@dvc repro
-	@python -m stages.report
+	@python -m lockstep report
 
 prepare tokenize train evaluate export: setup  ## one stage and those before it, where they changed
 	@dvc repro $@
@@ -41,7 +41,7 @@ recheck: setup  ## have DVC read every byte again: `make recheck repro` finds wh
 	  if [ -d "$$folder" ]; then find "$$folder" -type f -exec chmod u+w {} + -exec touch {} +; fi; done
 
 verify: setup  ## run the last commit again in a clone elsewhere: do the same bits come out? KEEP=1 leaves the clone
-	@python -m stages.verify $(if $(KEEP),--keep)
+	@python -m lockstep verify $(if $(KEEP),--keep)
 
 chat: setup  ## talk to the exported model in the terminal
 	@python -m stages.chat
@@ -50,7 +50,7 @@ serve: setup  ## talk to it in the browser, http://127.0.0.1:5000
 	@python -m stages.serve
 
 preset: setup  ## merge presets/NAME.yaml into params.yaml: make preset NAME=...
-	@python -m stages.preset "$(NAME)"
+	@python -m lockstep preset "$(NAME)"
 
 metrics: setup  ## figures now, beside those of the last commit
 	@dvc metrics diff --all --targets metrics/prepare.json metrics/tokenize.json metrics/train.json metrics/evaluate.json
@@ -59,13 +59,13 @@ plots: setup  ## learning curves as a page in dvc_plots/
 	@dvc plots show
 
 report: setup  ## metrics/report.html anew, with what changed since the last commit
-	@python -m stages.report
+	@python -m lockstep report
 
 gate: setup  ## hold the figures against `gates` in params.yaml: make gate [AGAINST=revision], default where you left main
-	@python -m stages.gate $(if $(AGAINST),--against "$(AGAINST)") $(if $(BRANCH),--branch "$(BRANCH)")
+	@python -m lockstep gate $(if $(AGAINST),--against "$(AGAINST)") $(if $(BRANCH),--branch "$(BRANCH)")
 
 compare: setup  ## what a pull request would say: make compare [AGAINST=revision]
-	@python -m stages.compare $(if $(AGAINST),--against "$(AGAINST)") $(if $(BRANCH),--branch "$(BRANCH)")
+	@python -m lockstep compare $(if $(AGAINST),--against "$(AGAINST)") $(if $(BRANCH),--branch "$(BRANCH)")
 
 dag: setup  ## the stages as a graph
 	@dvc dag

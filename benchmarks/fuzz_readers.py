@@ -26,11 +26,11 @@ from typing import Any
 import yaml
 
 from benchmarks.fuzz_inputs import befallen, settings, whole_file
-from stages.core.errors import LockstepError, one_line
-from stages.core.inputs import Source
-from stages.core.params import Data
-from stages.core.readers import Noted, read_rows
-from stages.core.spool import CHUNK, clean_chunk
+from lockstep.core.errors import LockstepError, one_line
+from lockstep.data.sources import Source
+from lockstep.core.settings import Data
+from lockstep.data.readers import Noted, read_rows
+from lockstep.data.cleaned_rows import CHUNK, clean_chunk
 
 SECONDS = 5  # of CPU time for one file
 LARGEST = 1 << 18  # bytes of one file

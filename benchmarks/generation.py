@@ -24,11 +24,11 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast, pipeline
 
 from benchmarks.page_section import machine, write_section
-from stages.core.console import say
-from stages.core.generation import Answer, Engine, Sampling, Spelling
-from stages.core.model import load_model
-from stages.core.prompt import Prompt
-from stages.core.tokenizer import encode, load_tokenizer
+from lockstep.core.console import say
+from lockstep.generation.engine import Answer, Engine, Sampling, Spelling
+from lockstep.modeling.model import load_model
+from lockstep.artifacts.prompt import Prompt
+from lockstep.pretrained.tokenizer import encode, load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINE_BATCH = 16  # the engine's own number of answers at a time

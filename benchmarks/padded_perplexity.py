@@ -22,12 +22,12 @@ import torch
 import yaml
 from torch.nn import functional
 
-from stages.core.hardware import Hardware
-from stages.core.model import load_model
-from stages.core.prompt import Prompt
-from stages.core.records import Question, read_records
-from stages.core.scoring import score_rows
-from stages.core.tokenizer import encode, load_tokenizer
+from lockstep.modeling.device import Hardware
+from lockstep.modeling.model import load_model
+from lockstep.artifacts.prompt import Prompt
+from lockstep.artifacts.records import Question, read_records
+from lockstep.modeling.scoring import score_rows
+from lockstep.pretrained.tokenizer import encode, load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / "models/base"

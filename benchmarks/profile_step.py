@@ -20,11 +20,11 @@ def main() -> None:
     from torch.profiler import profile
 
     from benchmarks.training_step import SHAPES, make_model, our_loss, question_rows, synchronize
-    from stages.core.hardware import set_up
-    from stages.core.model import set_dropout
-    from stages.core.params import load_params
-    from stages.core.training_layers import quicken
-    from stages.core.training_step import choose_step
+    from lockstep.modeling.device import set_up
+    from lockstep.modeling.model import set_dropout
+    from lockstep.core.settings import load_params
+    from lockstep.training.fast_layers import quicken
+    from lockstep.training.step import choose_step
 
     hardware = set_up(load_params().device, 0)
     model = make_model(options.shape, hardware.device)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stages.core.prompt import Prompt
+from lockstep.artifacts.prompt import Prompt
 
 PROMPT = Prompt()
 LONGEST = 128  # tokens
@@ -104,12 +104,12 @@ def lockstep(model: Any, tokenizer: Any, rows: list, settings: dict[str, Any], f
     """This pipeline's training loop, as the train stage runs it, without validation rows or checkpoints in between."""
     from datasets import Dataset
 
-    from stages.core.checkpoints import StopRequest
-    from stages.core.hardware import set_up
-    from stages.core.model import set_dropout
-    from stages.core.params import Device, load_params
-    from stages.core.processes import ALONE
-    from stages.core.training import Curve, Progress, make_trainer
+    from lockstep.training.checkpoints import StopRequest
+    from lockstep.modeling.device import set_up
+    from lockstep.modeling.model import set_dropout
+    from lockstep.core.settings import Device, load_params
+    from lockstep.modeling.distributed import ALONE
+    from lockstep.training.trainer import Curve, Progress, make_trainer
 
     # Deterministic and saved each epoch, as always.
     device = Device(name=settings["device"], precision=settings["precision"], threads="auto", deterministic=True)

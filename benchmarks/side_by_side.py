@@ -60,9 +60,9 @@ def held_out_loss(model: Path, rows: list[dict[str, str]]) -> float:
     from transformers import AutoTokenizer
 
     from benchmarks.recipes import PROMPT, texts
-    from stages.core.hardware import Hardware, available_cores
-    from stages.core.model import load_model
-    from stages.core.scoring import score_rows
+    from lockstep.modeling.device import Hardware, available_cores
+    from lockstep.modeling.model import load_model
+    from lockstep.modeling.scoring import score_rows
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     encoded = [
@@ -82,7 +82,7 @@ def computed_operations(folder: Path, recipe: str, rows: list[dict[str, str]]) -
 
     from benchmarks.recipes import LONGEST, PROMPT, texts
     from benchmarks.training_step import operations
-    from stages.core.model import load_model
+    from lockstep.modeling.model import load_model
 
     if not recipe.startswith("lockstep"):
         tokens = targets = LONGEST * len(rows)
@@ -121,8 +121,8 @@ def main() -> None:
     options = parser.parse_args()
     from benchmarks.page_section import machine
     from benchmarks.training_step import matrix_peak
-    from stages.core.hardware import set_up
-    from stages.core.params import Device
+    from lockstep.modeling.device import set_up
+    from lockstep.core.settings import Device
 
     hardware = set_up(Device(name=options.device, precision="auto", threads="auto", deterministic=True), 0)
     rows = question_rows(options.rows + HELD_OUT)

@@ -19,16 +19,16 @@ from typing import Any
 
 from benchmarks.page_section import machine, write_section
 from benchmarks.watched import watched
-from stages.core.errors import LockstepError, run_command
+from lockstep.core.errors import LockstepError, run_command
 
 COMMANDS = sorted(path.stem for path in Path("stages").glob("*.py") if path.stem != "__init__")
 STAGES = ("prepare", "tokenize", "evaluate", "export")
 NEEDED = ("data", "models", "metrics", "stages", "params.yaml", "dvc.yaml", "dvc.lock")  # of the root, by a stage
 BIN = Path(sys.executable).parent
 REPRO = {  # what `make repro` runs
-    "python -m stages.check": [sys.executable, "-m", "stages.check"],
+    "python -m lockstep check": [sys.executable, "-m", "lockstep", "check"],
     "dvc repro": [str(BIN / "dvc"), "repro"],
-    "python -m stages.report": [sys.executable, "-m", "stages.report"],
+    "python -m lockstep report": [sys.executable, "-m", "lockstep", "report"],
 }
 
 

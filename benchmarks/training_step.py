@@ -22,12 +22,12 @@ from typing import Any
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from stages.core.batches import IGNORED, collate
-from stages.core.hardware import Hardware, set_up
-from stages.core.params import Device
-from stages.core.scoring import to_device
-from stages.core.training_layers import quicken
-from stages.core.training_step import TrainingStep, choose_step
+from lockstep.modeling.collate import IGNORED, collate
+from lockstep.modeling.device import Hardware, set_up
+from lockstep.core.settings import Device
+from lockstep.modeling.scoring import to_device
+from lockstep.training.fast_layers import quicken
+from lockstep.training.step import TrainingStep, choose_step
 
 SHAPES = {  # layers, heads, width, vocabulary, context
     "toy": (2, 2, 64, 8192, 256),

@@ -20,12 +20,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.core.chat_settings import SETTINGS, parse_setting
-from stages.core.errors import LockstepError, run_command
-from stages.core.paths import EXPORT
+from lockstep.chat.settings import SETTINGS, parse_setting
+from lockstep.core.errors import LockstepError, run_command
+from lockstep.core.paths import EXPORT
 
 if TYPE_CHECKING:
-    from stages.core.conversation import Assistant
+    from lockstep.generation.conversation import Assistant
 
 LOADER = "model loader"  # name of the thread that loads beside the first prompt
 
@@ -73,9 +73,9 @@ def chat_with_model(
 
     Raises LockstepError when there is no such model or it can't be loaded.
     """
-    from stages.core.chat_commands import Chat
-    from stages.core.prompt import PROMPT_FILE, Prompt, read_prompt
-    from stages.core.terminal import TerminalScreen, talk
+    from lockstep.chat.session import Chat
+    from lockstep.artifacts.prompt import PROMPT_FILE, Prompt, read_prompt
+    from lockstep.chat.terminal import TerminalScreen, talk
 
     check_model(model)
     folder = Path(model).expanduser()
@@ -97,7 +97,7 @@ def generate_response(question: str, model: str = str(EXPORT), revision: str | N
     The model is loaded at the first call and kept. Raises LockstepError when it can't be loaded.
     """
     check_model(model)
-    from stages.core.conversation import Conversation
+    from lockstep.generation.conversation import Conversation
 
     assistant = _assistant(model, revision)
     return "".join(Conversation(assistant, assistant.sampling).ask(question))
@@ -105,8 +105,8 @@ def generate_response(question: str, model: str = str(EXPORT), revision: str | N
 
 def answer_and_end(arguments: argparse.Namespace, settings: Mapping[str, int | float]) -> None:
     """Answer --question, or each line of standard input."""
-    from stages.core.chat_commands import Chat
-    from stages.core.pipe import JsonScreen, TextScreen, answer_lines
+    from lockstep.chat.session import Chat
+    from lockstep.chat.stdin import JsonScreen, TextScreen, answer_lines
 
     check_model(arguments.model)
     screen = JsonScreen() if arguments.json else TextScreen()
@@ -119,8 +119,8 @@ def answer_and_end(arguments: argparse.Namespace, settings: Mapping[str, int | f
 
 def check_model(model: str) -> None:
     """Raise LockstepError where a model folder is missing or not whole, before anything heavy is loaded."""
-    from stages.core.exported import check_sizes
-    from stages.core.hub import is_folder
+    from lockstep.chat.load_export import check_sizes
+    from lockstep.pretrained.hub import is_folder
 
     config = Path(model).expanduser() / "config.json"
     if config.is_file():
@@ -136,7 +136,7 @@ def check_model(model: str) -> None:
 
 @cache
 def _assistant(model: str, revision: str | None) -> "Assistant":
-    from stages.core.exported import load_exported
+    from lockstep.chat.load_export import load_exported
 
     return load_exported(model, revision)
 

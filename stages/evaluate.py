@@ -1,7 +1,7 @@
 """evaluate: the base and the fine-tuned model on the same test rows.
 
 Reads the splits, the base and models/finetuned; writes metrics/evaluate.json, answers.jsonl and samples.md, and the
-curves and charts in metrics/plots; then has `stages.report` lay them out as metrics/report.html. As many processes as
+curves and charts in metrics/plots; then has `python -m lockstep report` lay them out as metrics/report.html. As many processes as
 train together on this machine share the work.
 """
 
@@ -13,17 +13,17 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
 
 from typing import TYPE_CHECKING
 
-from stages.core.command import describe, run_stage
+from lockstep.core.entry_point import describe, run_stage
 
 if TYPE_CHECKING:
-    from stages.core.params import Params
+    from lockstep.core.settings import Params
 
 
 def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("evaluate", __doc__)
-    from stages.core.launch import launch, launched, processes_on_this_machine
-    from stages.core.params import load_params
+    from lockstep.modeling.launch import launch, launched, processes_on_this_machine
+    from lockstep.core.settings import load_params
 
     params = load_params()
     count = processes_on_this_machine(params.train.processes, params.train.accelerate_config, params.device)
@@ -36,20 +36,20 @@ def main() -> None:
 
 def evaluate(params: "Params") -> None:
     """Evaluate, alone or as one of the processes that do it together, of which the first writes what comes of it."""
-    from stages.core.console import say
-    from stages.core.evaluation import score_model
-    from stages.core.evidence import answer_lines, answer_texts, evaluation_metrics, write_evidence
-    from stages.core.hardware import set_up
-    from stages.core.held_out import read_held_out
-    from stages.core.model import build_model, load_model
-    from stages.core.paths import FINETUNED, PREPARED, REPORT, SAMPLES, TOKENIZED
-    from stages.core.processes import connect, disconnect, started
-    from stages.core.prompt import read_prompt
-    from stages.core.samples import answers_of
-    from stages.core.seals import check_seal
-    from stages.core.tokenizer import load_tokenizer
-    from stages.core.tracking import track
-    from stages.core.verdict import caveats, verdict
+    from lockstep.core.console import say
+    from lockstep.evaluation.score_models import score_model
+    from lockstep.evaluation.results import answer_lines, answer_texts, evaluation_metrics, write_evidence
+    from lockstep.modeling.device import set_up
+    from lockstep.evaluation.test_set import read_held_out
+    from lockstep.modeling.model import build_model, load_model
+    from lockstep.core.paths import FINETUNED, PREPARED, REPORT, SAMPLES, TOKENIZED
+    from lockstep.modeling.distributed import connect, disconnect, started
+    from lockstep.artifacts.prompt import read_prompt
+    from lockstep.evaluation.test_answers import answers_of
+    from lockstep.core.checksums import check_seal
+    from lockstep.pretrained.tokenizer import load_tokenizer
+    from lockstep.core.tracking import track
+    from lockstep.evaluation.verdict import caveats, verdict
 
     for folder, stage in ((FINETUNED, "train"), (TOKENIZED, "tokenize"), (PREPARED, "prepare")):
         check_seal(folder, stage)
@@ -83,7 +83,7 @@ def evaluate(params: "Params") -> None:
 
 
 def lay_out_report() -> None:
-    """Run `stages.report`. It is no part of this stage: how the report looks changes no figure, so neither it nor what
+    """Run `python -m lockstep report`. It is no part of this stage: how the report looks changes no figure, so neither it nor what
     git says about the last commit may make DVC evaluate again."""
     import os
     import subprocess
@@ -92,7 +92,7 @@ def lay_out_report() -> None:
 
     root = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-m", "stages.report", "--quiet"]
+    command = [sys.executable, "-m", "lockstep", "report", "--quiet"]
     subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
 
 

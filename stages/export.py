@@ -12,10 +12,10 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
 
 from typing import TYPE_CHECKING, Any
 
-from stages.core.command import describe, run_stage
+from lockstep.core.entry_point import describe, run_stage
 
 if TYPE_CHECKING:
-    from stages.core.params import Params
+    from lockstep.core.settings import Params
 
 
 def main() -> None:
@@ -23,19 +23,19 @@ def main() -> None:
     describe("export", __doc__)
     from dataclasses import replace
 
-    from stages.core.card import model_card
-    from stages.core.console import say
-    from stages.core.files import read_json, whole_folder, write_json, write_text
-    from stages.core.hub import check_push, push_folder
-    from stages.core.inputs import sources_of
-    from stages.core.model import export_dtype, generation_config, load_model, save_model
-    from stages.core.params import load_params
-    from stages.core.paths import EVALUATE_METRICS, EXPORT, FINETUNED, PROVENANCE, RECEIPT, TRAIN_METRICS
-    from stages.core.prompt import read_prompt, write_prompt
-    from stages.core.receipt import make_receipt
-    from stages.core.seals import check_seal
-    from stages.core.tokenizer import load_tokenizer, opening_ids
-    from stages.core.tracking import track
+    from lockstep.export.model_card import model_card
+    from lockstep.core.console import say
+    from lockstep.core.atomic_files import read_json, whole_folder, write_json, write_text
+    from lockstep.pretrained.hub import check_push, push_folder
+    from lockstep.data.sources import sources_of
+    from lockstep.modeling.model import export_dtype, generation_config, load_model, save_model
+    from lockstep.core.settings import load_params
+    from lockstep.core.paths import EVALUATE_METRICS, EXPORT, FINETUNED, PROVENANCE, RECEIPT, TRAIN_METRICS
+    from lockstep.artifacts.prompt import read_prompt, write_prompt
+    from lockstep.export.receipt import make_receipt
+    from lockstep.core.checksums import check_seal
+    from lockstep.pretrained.tokenizer import load_tokenizer, opening_ids
+    from lockstep.core.tracking import track
 
     params = load_params()
     if params.export.push_to_hub:

@@ -10,26 +10,26 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
     sys.stderr.write("error: Run it as `python -m stages.prepare` from the project's root.\n")
     sys.exit(2)
 
-from stages.core.command import describe, run_stage
+from lockstep.core.entry_point import describe, run_stage
 
 
 def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("prepare", __doc__)
-    from stages.core.assignment import assign_rows
-    from stages.core.console import say
-    from stages.core.files import whole_folder, write_json, write_json_lines
-    from stages.core.inputs import sources_of
-    from stages.core.known_paragraphs import leave_out_known
-    from stages.core.leakage import leakage
-    from stages.core.params import load_params
-    from stages.core.paths import PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
-    from stages.core.prepared import prepare_metrics, rejected, split_records, summary
-    from stages.core.readers import Noted, read_rows
-    from stages.core.records import write_records
-    from stages.core.seals import seal
-    from stages.core.spool import spool_rows
-    from stages.core.tracking import track
+    from lockstep.data.assignment import assign_rows
+    from lockstep.core.console import say
+    from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines
+    from lockstep.data.sources import sources_of
+    from lockstep.data.boilerplate import leave_out_known
+    from lockstep.data.leakage import leakage
+    from lockstep.core.settings import load_params
+    from lockstep.core.paths import PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
+    from lockstep.data.prepare_outputs import prepare_metrics, rejected, split_records, summary
+    from lockstep.data.readers import Noted, read_rows
+    from lockstep.artifacts.records import write_records
+    from lockstep.core.checksums import seal
+    from lockstep.data.cleaned_rows import spool_rows
+    from lockstep.core.tracking import track
 
     params = load_params()
     sources, kind = sources_of(params.data)

@@ -14,13 +14,13 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from stages.core.errors import LockstepError, run_command
-from stages.core.paths import EXPORT
+from lockstep.core.errors import LockstepError, run_command
+from lockstep.core.paths import EXPORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stages.core.conversation import Assistant
+    from lockstep.generation.conversation import Assistant
 
 LIMITS = (
     ("--places", 1, 64, 64, "answers in the making at most"),
@@ -40,7 +40,7 @@ def main() -> None:
     import threading
     import time
 
-    from stages.core.access import KEY_VARIABLE, check_access
+    from lockstep.server.access import KEY_VARIABLE, check_access
 
     access = check_access(arguments.host, os.environ.get(KEY_VARIABLE), arguments.origin)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
@@ -50,13 +50,13 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(arguments.threads or model_threads())
-    from stages.core.batching import Scheduler
-    from stages.core.exported import load_exported
-    from stages.core.hub import resolve_base
-    from stages.core.model_panel import read_card
-    from stages.core.service import Service
-    from stages.core.web_app import create_app
-    from stages.core.web_server import WebServer, serve_until
+    from lockstep.server.scheduler import Scheduler
+    from lockstep.chat.load_export import load_exported
+    from lockstep.pretrained.hub import resolve_base
+    from lockstep.server.card_markdown import read_card
+    from lockstep.server.service import Service
+    from lockstep.server.app import create_app
+    from lockstep.server.waitress_server import WebServer, serve_until
 
     assistant = load_exported(arguments.model, arguments.revision)
     folder = resolve_base(arguments.model, arguments.revision)
@@ -105,7 +105,7 @@ def _number(low: int, high: int) -> "Callable[[str], int]":
 
 def model_threads() -> int:
     """All cores but one, which the network's threads need for themselves."""
-    from stages.core.hardware import available_cores
+    from lockstep.modeling.device import available_cores
 
     return max(1, available_cores() - 1)
 
@@ -115,7 +115,7 @@ def places_in_memory(assistant: "Assistant") -> int:
 
     Raises LockstepError when not even one does.
     """
-    from stages.core.key_values import bytes_per_position
+    from lockstep.generation.kv_cache import bytes_per_position
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 8 << 30
     each = bytes_per_position(assistant.engine.model) * assistant.engine.context

@@ -10,23 +10,23 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
     sys.stderr.write("error: Run it as `python -m stages.tokenize` from the project's root.\n")
     sys.exit(2)
 
-from stages.core.command import describe, run_stage
+from lockstep.core.entry_point import describe, run_stage
 
 
 def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("tokenize", __doc__)
-    from stages.core.arrow import write_rows
-    from stages.core.console import say
-    from stages.core.files import whole_folder, write_json, write_json_lines
-    from stages.core.params import load_params
-    from stages.core.paths import PREPARED, TOKENIZE_METRICS, TOKENIZED
-    from stages.core.prompt import Prompt, write_prompt
-    from stages.core.row_maker import RowMaker
-    from stages.core.seals import check_seal, seal
-    from stages.core.tokenization import base_tokenizer, prepared_kind, rejected, token_metrics
-    from stages.core.tokenizer import encoder_of, save_tokenizer
-    from stages.core.tracking import track
+    from lockstep.artifacts.row_store import write_rows
+    from lockstep.core.console import say
+    from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines
+    from lockstep.core.settings import load_params
+    from lockstep.core.paths import PREPARED, TOKENIZE_METRICS, TOKENIZED
+    from lockstep.artifacts.prompt import Prompt, write_prompt
+    from lockstep.tokenization.row_workers import RowMaker
+    from lockstep.core.checksums import check_seal, seal
+    from lockstep.tokenization.base_tokenizer import base_tokenizer, prepared_kind, rejected, token_metrics
+    from lockstep.pretrained.tokenizer import encoder_of, save_tokenizer
+    from lockstep.core.tracking import track
 
     params = load_params()
     check_seal(PREPARED, "prepare")

@@ -14,19 +14,19 @@ if __name__ == "__main__" and not __package__:  # run by path, this folder's tok
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from stages.core.command import describe, run_stage
+from lockstep.core.entry_point import describe, run_stage
 
 if TYPE_CHECKING:
-    from stages.core.params import Params
-    from stages.core.stage_inputs import Inputs
+    from lockstep.core.settings import Params
+    from lockstep.core.stage_deps import Inputs
 
 
 def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("train", __doc__)
-    from stages.core.launch import launch, launched, processes_to_launch
-    from stages.core.params import load_params
-    from stages.core.stage_inputs import Inputs
+    from lockstep.modeling.launch import launch, launched, processes_to_launch
+    from lockstep.core.settings import load_params
+    from lockstep.core.stage_deps import Inputs
 
     inputs = Inputs.of("train")
     params = load_params()
@@ -45,24 +45,24 @@ def train(params: "Params", inputs: "Inputs") -> None:
     inputs: as they were when the stage began. Where they changed since, LockstepError is raised while the checkpoints
     are still there: put back as they were, training goes on from the last.
     """
-    from stages.core.arrow import read_rows, stored_blocks
-    from stages.core.checkpoints import StopRequest
-    from stages.core.console import say
-    from stages.core.files import require_space
-    from stages.core.hardware import set_up
-    from stages.core.launch import read_config
-    from stages.core.model import count_parameters
-    from stages.core.paths import CHECKPOINTS, SPLITS, TOKENIZED, TOKENIZER
-    from stages.core.processes import connect, disconnect, started
-    from stages.core.prompt import read_prompt
-    from stages.core.provenance import provenance
-    from stages.core.rows import audit
-    from stages.core.runs import training_run
-    from stages.core.seals import check_seal
-    from stages.core.tokenizer import load_tokenizer
-    from stages.core.tracking import begin
-    from stages.core.training import disk_needed, finished_model, make_trainer, run
-    from stages.core.weights import count_trained
+    from lockstep.artifacts.row_store import read_rows, stored_blocks
+    from lockstep.training.checkpoints import StopRequest
+    from lockstep.core.console import say
+    from lockstep.core.atomic_files import require_space
+    from lockstep.modeling.device import set_up
+    from lockstep.modeling.launch import read_config
+    from lockstep.modeling.model import count_parameters
+    from lockstep.core.paths import CHECKPOINTS, SPLITS, TOKENIZED, TOKENIZER
+    from lockstep.modeling.distributed import connect, disconnect, started
+    from lockstep.artifacts.prompt import read_prompt
+    from lockstep.training.provenance import provenance
+    from lockstep.artifacts.rows import audit
+    from lockstep.training.runs import training_run
+    from lockstep.core.checksums import check_seal
+    from lockstep.pretrained.tokenizer import load_tokenizer
+    from lockstep.core.tracking import begin
+    from lockstep.training.trainer import disk_needed, finished_model, make_trainer, run
+    from lockstep.training.trainable_weights import count_trained
 
     check_seal(TOKENIZED, "tokenize")
     processes = started(params.train.processes)
@@ -97,8 +97,8 @@ def train(params: "Params", inputs: "Inputs") -> None:
 
 def model_to_train(params: "Params", tokenizer: Any) -> Any:
     """The base, with LoRA's matrices where they are asked for."""
-    from stages.core.adapters import add_adapters
-    from stages.core.model import build_model
+    from lockstep.training.lora import add_adapters
+    from lockstep.modeling.model import build_model
 
     model = build_model(params.model, tokenizer)
     return add_adapters(model, params.train.lora, params.model.base) if params.train.method == "lora" else model
@@ -115,16 +115,16 @@ def write(
 ) -> None:
     """Write the model, the figures and the curves. sizes: numbers of weights, for the figures. made_from: see
     provenance."""
-    from stages.core.adapters import merge_adapters
-    from stages.core.console import say
-    from stages.core.curves import write_curves
-    from stages.core.files import whole_folder, write_json
-    from stages.core.fit import fit_metrics
-    from stages.core.model import save_model
-    from stages.core.paths import FINETUNED, PROVENANCE, TRAIN_METRICS
-    from stages.core.prompt import write_prompt
-    from stages.core.seals import seal
-    from stages.core.tracking import track
+    from lockstep.training.lora import merge_adapters
+    from lockstep.core.console import say
+    from lockstep.training.learning_curves import write_curves
+    from lockstep.core.atomic_files import whole_folder, write_json
+    from lockstep.training.fit_diagnosis import fit_metrics
+    from lockstep.modeling.model import save_model
+    from lockstep.core.paths import FINETUNED, PROVENANCE, TRAIN_METRICS
+    from lockstep.artifacts.prompt import write_prompt
+    from lockstep.core.checksums import seal
+    from lockstep.core.tracking import track
 
     if params.train.method == "lora":
         model = merge_adapters(model, trainer.train_dataset, tokenizer.pad_token_id)

@@ -63,7 +63,7 @@ def only_this_machine(request: pytest.FixtureRequest) -> None:
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a GPT-2 of two layers and width 32, random weights, and a byte-level BPE learnt from its texts."""
     folder = save_base(tmp_path_factory.mktemp("models") / "base")
-    import stages.core.training  # noqa: F401  # the last of the heavy imports
+    import lockstep.training.trainer  # noqa: F401  # the last of the heavy imports
 
     gc.collect()
     gc.freeze()  # Trainer collects garbage at each start; half a million objects of the libraries need no second look
@@ -73,7 +73,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tokenizer(base: Path) -> "PreTrainedTokenizerFast":
     """The tokenizer of `base`; not to be changed."""
-    from stages.core.tokenizer import load_tokenizer
+    from lockstep.pretrained.tokenizer import load_tokenizer
 
     return load_tokenizer(base, "base")
 
@@ -81,7 +81,7 @@ def tokenizer(base: Path) -> "PreTrainedTokenizerFast":
 @pytest.fixture
 def model(base: Path) -> "PreTrainedModel":
     """The model of `base`, a fresh one for each test."""
-    from stages.core.model import load_model
+    from lockstep.modeling.model import load_model
 
     return load_model(base, "base")
 

@@ -89,7 +89,7 @@ class Victim:
 def pipeline(project: Path) -> Ending:
     """What `make repro` runs: the check of the settings, then DVC."""
     checked = subprocess.run(
-        ["python", "-m", "stages.check"],
+        ["python", "-m", "lockstep", "check"],
         cwd=project,
         env=environment(project.parent),
         stdout=subprocess.PIPE,

@@ -1,0 +1,73 @@
+"""The chat without a terminal: lines from a pipe, answers to a pipe, as text or as JSON Lines."""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from lockstep.chat.session import Chat, NoConversationError
+from lockstep.core.errors import LockstepError
+
+if TYPE_CHECKING:
+    from lockstep.generation.engine import Answer
+
+
+class TextScreen:
+    """Answers as plain text on standard output; notes go to standard error."""
+
+    edits = False
+    tells_finish = False
+
+    def stream(self, question: str, pieces: Iterator[str]) -> None:
+        """Write an answer as it comes."""
+        for piece in pieces:
+            print(piece, end="", flush=True)
+
+    def ended(self, question: str, answer: "Answer") -> None:
+        """End the answer's line."""
+        print(flush=True)
+
+    def note(self, text: str) -> None:
+        """A line on standard error."""
+        print(f"chat: {text}", file=sys.stderr, flush=True)
+
+    def table(self, rows: list[tuple[str, str]]) -> None:
+        """Lines on standard error."""
+        width = max(len(name) for name, _ in rows)
+        for name, meaning in rows:
+            self.note(f"{name:<{width}}  {meaning}")
+
+
+class JsonScreen(TextScreen):
+    """One JSON object a line for each answer: question, answer, finish ('stop' or 'length'), tokens."""
+
+    tells_finish = True
+
+    def stream(self, question: str, pieces: Iterator[str]) -> None:
+        """Wait for the whole answer."""
+        self.text = "".join(pieces)
+
+    def ended(self, question: str, answer: "Answer") -> None:
+        """Write the answer."""
+        row = {"question": question, "answer": self.text, "finish": answer.finish, "tokens": answer.tokens}
+        print(json.dumps(row, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def answer_lines(chat: Chat, lines: BinaryIO) -> None:
+    """Answer each line of a pipe or file; empty ones are passed over. Commands work as in a terminal.
+
+    Raises LockstepError naming the line that could not be answered; answers to those before it are out. Where no line
+    could be, it names none.
+    """
+    for number, raw in enumerate(lines, start=1):
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise LockstepError(f"Standard input, line {number}: not UTF-8 text.", "Convert it to UTF-8.") from None
+        try:
+            if line.strip() and not chat.handle(line):
+                return
+        except NoConversationError:
+            raise
+        except LockstepError as error:
+            raise LockstepError(f"Standard input, line {number}: {error.message}", error.remedy) from None

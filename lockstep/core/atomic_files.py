@@ -1,0 +1,158 @@
+"""Files and folders that appear whole or not at all."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from lockstep.core.errors import MAKE_ROOM, LockstepError, write_failure
+
+DIGITS = 6  # significant digits of a figure in metrics: enough to compare, few enough to read
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise LockstepError, naming the path, where what the block does can't be written."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    except Exception as error:
+        if write_failure(error) is None:
+            raise
+        raise cannot_write(path, error) from error
+
+
+@contextmanager
+def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file for writing that takes its name only once it is complete and on disk.
+
+    mode: 'w' (UTF-8 text, newline '\\n') or 'wb'.
+    Raises LockstepError where the folder can't be written or the disk is full.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(partial, mode, **text) as file:  # type: ignore[call-overload]
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+            sync_folder(path.parent)
+    finally:
+        with suppress(OSError):  # it never came to be
+            partial.unlink()
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill; it takes the name `path` (replacing what was there) only if the block ends well.
+
+    Raises LockstepError where the folder can't be written or the disk is full.
+    """
+    partial, old = path.with_name(f"{path.name}.partial"), path.with_name(f"{path.name}.old.partial")
+    try:
+        with writing(path):
+            for left in (partial, old):
+                shutil.rmtree(left, ignore_errors=True)
+            partial.mkdir(parents=True)
+            yield partial
+            for file in sorted(partial.rglob("*")):
+                if file.is_file():
+                    sync_file(file)
+            if path.exists():
+                os.replace(path, old)  # at once: a process killed while it removed files would leave half of them
+            os.replace(partial, path)
+            sync_folder(path.parent)
+    finally:
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def sync_file(path: Path) -> None:
+    """Have the file's bytes reach the disk before we go on."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Have a rename in this folder reach the disk; systems that can't sync a folder are left alone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def cannot_write(path: Path, error: Exception) -> LockstepError:
+    """The one wording for a write that failed."""
+    reason = write_failure(error) or getattr(error, "strerror", None) or str(error)
+    return LockstepError(f"Cannot write {path}: {reason}.", MAKE_ROOM)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    with whole_file(path) as file:
+        file.write(text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, keys in the given order, whole or not at all. Raises ValueError on NaN or infinity."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_json_lines(path: Path, values: Iterable[Any]) -> None:
+    """Write one JSON value a line, whole or not at all."""
+    with whole_file(path) as file:
+        for value in values:
+            file.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, made_by: str) -> Any:
+    """Read JSON that an earlier stage wrote.
+
+    made_by: the command to run when the file is missing.
+    Raises LockstepError when it is missing or broken.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LockstepError(f"{path} is missing.", f"Run `{made_by}` first.") from None
+    except OSError as error:
+        raise LockstepError(f"Cannot read {path}: {error.strerror}.", f"Run `{made_by}` to make it again.") from None
+    except (ValueError, RecursionError) as error:
+        line = f" line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise LockstepError(f"{path}{line} is not valid JSON.", f"Run `{made_by}` to make it again.") from None
+
+
+def figure(value: float) -> float:
+    """Round a figure for a metrics file to DIGITS significant digits."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes on the disk that holds `path`, or its nearest existing parent."""
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def require_space(path: Path, needed: int) -> None:
+    """Raise LockstepError unless `needed` bytes are free where `path` will be written."""
+    free = free_bytes(path)
+    if free < needed:
+        raise LockstepError(
+            f"Too little disk for {path}: {needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free.",
+            "Make room, then run again.",
+        )

@@ -1,0 +1,249 @@
+"""params.yaml as typed, frozen values. An unknown, missing or impossible value is an error, and all come at once.
+
+params.yaml says what each setting means; this file says what it may be. There are no defaults here: one place holds
+the values. A stage's main() reads whole sections or single keys as `params.section.key`; a test compares those with
+what dvc.yaml declares for the stage.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from lockstep.core.errors import LockstepError
+from lockstep.core.settings_errors import describe_problems
+from lockstep.core.paths import PARAMS
+from lockstep.core.template import has_both_fields
+from lockstep.core.yaml_files import read_yaml
+
+
+def _no_bool(value: Any) -> Any:
+    """YAML's true is a whole number to Python; here it is a mistake."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")
+    return value
+
+
+def _none(value: Any) -> Any:
+    """The word none, in params.yaml, is Python's None: YAML's own null is easily overlooked."""
+    return None if value == "none" else value
+
+
+Number = BeforeValidator(_no_bool)
+Optional = BeforeValidator(_none)
+Whole = Annotated[int, Number, Field(ge=0, le=10**9)]
+Count = Annotated[int, Number, Field(ge=1, le=10**9)]
+Name = Annotated[str, Field(min_length=1)]
+Fraction = Annotated[float, Number, Field(ge=0, le=1)]
+Positive = Annotated[float, Number, Field(gt=0)]
+NotNegative = Annotated[float, Number, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: frozen, every key known and given, no infinities."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class Data(Section):
+    path: Name
+    files: Name | Annotated[list[Name], Field(min_length=1)]
+    kind: Literal["auto", "qa", "text"]
+    question: Name
+    answer: Name
+    context: Annotated[str | None, Optional]
+    header: bool
+    delimiter: str
+    encoding: str
+    html: bool
+    passage_chars: Whole
+    corrections: bool
+
+
+class Split(Section):
+    method: Literal["hash", "random"]
+    train: Annotated[float, Number, Field(gt=0, le=1)]
+    validation: Fraction
+    test: Fraction
+    near_duplicate: Annotated[float, Number, Field(gt=0, le=1)]
+
+    @model_validator(mode="after")
+    def _sum_is_one(self) -> "Split":
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train, validation and test sum to {total:g}; make them sum to 1")
+        return self
+
+
+def _template(value: str) -> str:
+    if not has_both_fields(value):
+        raise ValueError("{question} is needed once and, after it, {answer} once")
+    return value
+
+
+class Prompt(Section):
+    template: Annotated[str, AfterValidator(_template)]
+    loss_on: Literal["answer", "all"]
+
+
+class Tokenize(Section):
+    max_tokens: Annotated[int, Number, Field(ge=8)]
+    overlong: Literal["truncate", "drop", "error"]
+    chunk_tokens: Annotated[int, Number, Field(ge=8)]
+    pad_token: Annotated[Name | None, Optional]
+
+
+class Scratch(Section):
+    vocab_size: Annotated[int, Number, Field(ge=257)]
+    context: Annotated[int, Number, Field(ge=8)]
+    layers: Count
+    heads: Count
+    width: Count
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "Scratch":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        return self
+
+
+class Model(Section):
+    base: Name
+    revision: Annotated[Name | None, Optional]
+    dropout: Annotated[Annotated[float, Number, Field(ge=0, lt=1)] | None, Optional]
+    scratch: Scratch
+
+    @model_validator(mode="after")
+    def _revision_is_of_the_hub(self) -> "Model":
+        if self.base == "scratch" and self.revision is not None:
+            raise ValueError(f"base scratch has no revision {self.revision}; set revision to none")
+        return self
+
+
+class Device(Section):
+    name: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["auto", "fp32", "bf16"]
+    threads: Literal["auto"] | Annotated[int, Number, Field(ge=1, le=1024)]
+    deterministic: bool
+
+
+class Lora(Section):
+    rank: Count
+    alpha: Positive
+    dropout: Annotated[float, Number, Field(ge=0, lt=1)]
+    targets: Literal["auto"] | Annotated[list[str], Field(min_length=1)]
+
+
+class Train(Section):
+    method: Literal["full", "lora"]
+    lora: Lora
+    epochs: Count
+    batch_size: Count
+    accumulation: Count
+    packing: bool
+    learning_rate: Positive
+    schedule: Literal["linear", "cosine", "constant"]
+    warmup: Annotated[float, Number, Field(ge=0, lt=1)]  # from 1 Transformers takes it for a number of steps
+    weight_decay: NotNegative
+    max_grad_norm: Positive
+    keep: Literal["best", "last"]
+    early_stopping: Whole
+    checkpoint_minutes: Positive
+    gradient_checkpointing: bool
+    compile: bool
+    processes: Literal["auto"] | Count
+    accelerate_config: Annotated[str | None, Optional]
+
+
+class Evaluate(Section):
+    samples: Whole
+    answers: Whole
+    resamples: Annotated[int, Number, Field(ge=100)]
+    allow_leakage: bool
+
+
+def _amount(value: Any) -> Any:
+    """A share such as '2%' as a text, else a number."""
+    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?%", value.strip()):
+        return value.strip()
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ValueError("a number of at least 0 or a share such as 2% is needed")
+    return float(value)
+
+
+Bound = Annotated[float, Number]
+Amount = Annotated[float | str, BeforeValidator(_amount)]
+
+
+class Gate(Section):
+    """Bounds of one figure; at least one is given."""
+
+    max: Bound | None = None
+    min: Bound | None = None
+    max_increase: Amount | None = None
+    max_decrease: Amount | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> "Gate":
+        if not self.model_fields_set:
+            raise ValueError("needs one of max, min, max_increase, max_decrease")
+        return self
+
+
+class Generation(Section):
+    max_new_tokens: Count
+    temperature: NotNegative
+    top_p: Annotated[float, Number, Field(gt=0, le=1)]
+    top_k: Whole
+    repetition_penalty: Positive
+    history_turns: Whole
+
+
+class Export(Section):
+    weights: Literal["fp32", "bf16", "fp16"]
+    push_to_hub: bool
+    hub_repo: Annotated[str | None, Optional]
+    hub_private: bool
+
+
+class Tracking(Section):
+    enabled: bool
+    uri: str
+    experiment: str
+
+
+class Params(Section):
+    seed: Annotated[int, Number, Field(ge=0, le=(1 << 32) - 1)]  # what numpy, scikit-learn and torch all take
+    data: Data
+    split: Split
+    prompt: Prompt
+    tokenize: Tokenize
+    model: Model
+    device: Device
+    train: Train
+    evaluate: Evaluate
+    gates: dict[str, Gate]
+    generation: Generation
+    export: Export
+    tracking: Tracking
+
+
+def load_params(path: Path = PARAMS) -> Params:
+    """Read and check all settings.
+
+    Raises LockstepError naming every problem: its key, the value found, what is allowed.
+    """
+    return check_params(read_yaml(path), path)
+
+
+def check_params(values: Any, path: Path = PARAMS) -> Params:
+    """Turn parsed YAML into Params. Raises LockstepError listing every problem, a line each."""
+    if not isinstance(values, dict):
+        raise LockstepError(f"{path} holds no settings.", "Restore it with `git checkout params.yaml`.")
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        text = describe_problems(error, Params)
+        end = "" if text.endswith("?") else "."
+        raise LockstepError(f"{path}: {text}{end}", "Put it right there.") from None

@@ -1,0 +1,154 @@
+"""Charts of a run as SVG, drawn by Matplotlib; the same figures give the same bytes."""
+
+import io
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from lockstep.evaluation.palette import COLOURS, INK, LINE
+
+LABELS = {"base": "base", "tuned": "fine-tuned", "nearest": "nearest question"}
+SIZE = (5.0, 3.1)  # inches; in the report a chart takes the width there is
+MOST_ROWS = 300  # bars of the chart of rows
+SCORES = {"f1": "token F1", "rouge_l": "ROUGE-L", "chrf": "chrF", "exact_match": "exact match"}
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "lockstep",
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": LINE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+def learning_curves(epochs: Sequence[dict[str, float]], steps: Sequence[dict[str, float]]) -> str:
+    """Train and validation loss against tokens seen, and faintly the loss of the training batches.
+
+    epochs: tokens, train_loss, perhaps validation_loss; steps: tokens, loss.
+    """
+    with _style():
+        figure, axes = _canvas("tokens seen", "loss (nats per token)")
+        axes.plot([p["tokens"] for p in steps], [p["loss"] for p in steps], color=LINE, linewidth=1.2, label="batches")
+        for key, name, label in (("train_loss", "nearest", "train"), ("validation_loss", "tuned", "validation")):
+            points = [point for point in epochs if key in point]
+            if points:
+                places, losses = [p["tokens"] for p in points], [p[key] for p in points]
+                axes.plot(places, losses, color=COLOURS[name], marker="o", markersize=4, linewidth=2, label=label)
+        axes.xaxis.set_major_formatter(_thousands)
+        axes.grid(axis="x", visible=False)
+        return _finished(figure, axes)
+
+
+def score_bars(metrics: dict[str, Any]) -> str:
+    """How near answers come to their references: base, fine-tuned and the nearest training question's answer."""
+    with _style():
+        figure, axes = _canvas("", "")
+        names = [name for name in ("base", "tuned", "nearest") if "f1" in metrics.get(name, {})]
+        height = 0.8 / max(len(names), 1)
+        for place, name in enumerate(names):
+            values = [metrics[name][key] / (100 if key == "chrf" else 1) for key in SCORES]
+            rows = np.arange(len(values)) + place * height - 0.4 + height / 2
+            bars = axes.barh(rows, values, height * 0.9, color=COLOURS[name], label=LABELS[name])
+            axes.bar_label(bars, [f"{100 * value:.0f}" for value in values], padding=3, fontsize=9, color=INK)
+        axes.set_yticks(range(len(SCORES)), list(SCORES.values()))
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.08)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
+        axes.grid(axis="y", visible=False)
+        return _finished(figure, axes)
+
+
+def learning_rate(steps: Sequence[dict[str, float]]) -> str:
+    """The learning rate against tokens seen. steps: tokens, learning_rate."""
+    with _style():
+        figure, axes = _canvas("tokens seen", "learning rate")
+        places, rates = [p["tokens"] for p in steps], [p["learning_rate"] for p in steps]
+        axes.plot(places, rates, color=COLOURS["tuned"], linewidth=2, label="AdamW")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_formatter(_thousands)
+        axes.grid(axis="x", visible=False)
+        return _finished(figure, axes)
+
+
+def binned_curve(points: Sequence[dict[str, float]], label: str) -> str:
+    """Loss of both models in bins. points: first and last of the bin, base, tuned."""
+    with _style():
+        figure, axes = _canvas(label, "loss (nats per token)")
+        names = [_span(int(point["first"]), int(point["last"])) for point in points]
+        for name in ("base", "tuned"):
+            values = [point[name] for point in points]
+            axes.plot(names, values, color=COLOURS[name], marker="o", markersize=4, linewidth=2, label=LABELS[name])
+        axes.set_ylim(bottom=0)
+        axes.margins(x=0.08)
+        axes.tick_params(axis="x", labelsize=9)
+        axes.grid(axis="x", visible=False)
+        return _finished(figure, axes)
+
+
+def row_changes(changes: Iterable[float]) -> str:
+    """How each test row's loss changed (nats per token), sorted: what got better hangs below the line."""
+    with _style():
+        every = np.sort(np.asarray(list(changes)))
+        figure, axes = _canvas("share of test rows, most improved first", "change of loss")
+        shares = (np.arange(min(len(every), MOST_ROWS)) + 0.5) / min(len(every), MOST_ROWS)
+        ordered = every[(shares * len(every)).astype(int)]
+        for name, inside in (("better", every < 0), ("worse", every >= 0)):
+            drawn = np.where((ordered < 0) == (name == "better"), ordered, 0)
+            label = f"{inside.sum():,} {name}"
+            axes.fill_between(shares, drawn, step="mid", color=COLOURS[name], label=label, linewidth=0)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+        axes.grid(axis="x", visible=False)
+        return _finished(figure, axes)
+
+
+def _style() -> AbstractContextManager[None]:
+    """Matplotlib's defaults and STYLE, whatever the user's matplotlibrc says: it may not change a chart's bytes."""
+    return style.context(STYLE, after_reset=True)
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}–{last}"
+
+
+def _thousands(value: float, _: object) -> str:
+    return f"{value / 1000:g}k" if value < 1e6 else f"{value / 1e6:g}M"
+
+
+def _canvas(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    return figure, axes
+
+
+def _finished(figure: Figure, axes: Axes) -> str:
+    """The legend above the chart, and the chart as SVG without date or version."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2, handlelength=1.2, columnspacing=1.2
+    )
+    file = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"

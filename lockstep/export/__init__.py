@@ -1,0 +1,1 @@
+"""The model card and the receipt of an exported model."""

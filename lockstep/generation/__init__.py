@@ -1,0 +1,1 @@
+"""The engine that generates tokens, and conversations with it."""

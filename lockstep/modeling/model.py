@@ -1,0 +1,162 @@
+"""The model: loaded from a folder or the Hub, or made from nothing; fitted to its tokenizer; saved without traces."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Config, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from lockstep.core.console import warn
+from lockstep.core.errors import LockstepError
+from lockstep.pretrained.hub import check_download, resolve_base
+from lockstep.pretrained.model_folder import check_config, check_weights, made_again
+from lockstep.core.settings import Generation, Model
+from lockstep.pretrained.tokenizer import SCRATCH, check_vocabulary, save_tokenizer
+
+transformers_logging.disable_progress_bar()
+
+
+def build_model(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    """The base as fp32, ready to be trained: embeddings for every token, dropout as params say.
+
+    Random weights come from torch's generator: seed it first. Raises LockstepError when the base can't be loaded.
+    """
+    if settings.base == SCRATCH:
+        model = _from_scratch(settings, tokenizer)
+    else:
+        folder = resolve_base(settings.base, settings.revision)
+        check_download(folder, settings.base)
+        model = load_model(folder, settings.base)
+        grow_embeddings(model, len(tokenizer))
+    check_vocabulary(tokenizer, model.config)
+    if settings.dropout is not None:
+        set_dropout(model, settings.dropout)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.eos_token_id = tokenizer.eos_token_id
+    return model
+
+
+def load_model(folder: Path | str, name: str) -> PreTrainedModel:
+    """Load a causal language model as fp32 from safetensors.
+
+    name: what the user calls it, for the LockstepError raised when it can't be loaded or is not whole.
+    """
+    check_config(Path(folder), name)
+    check_weights(Path(folder), name)
+    try:
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told below, in words
+        )
+    except Exception as error:  # broken weights fail in many ways; each is the same to the user
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise LockstepError(f"The model {name} can't be loaded: {reason}.", made_again(name)) from error
+    _require_all_weights(loaded, name)
+    if broken := [key for key, weight in model.named_parameters() if not torch.isfinite(weight).all()]:
+        raise LockstepError(
+            f"The model {name} can't be loaded: {broken[0]} holds values that are no numbers.", made_again(name)
+        )
+    return model.eval()
+
+
+def _require_all_weights(loaded: dict[str, Any], name: str) -> None:
+    """Raise LockstepError where config.json asks for weights that are not in the files: Transformers makes them up."""
+    remedy = f"config.json and weights are of different models. {made_again(name)}"
+    if missing := sorted(loaded["missing_keys"]):
+        lacking = f"{missing[0]} is" if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more weights are"
+        raise LockstepError(f"The model {name} can't be loaded: {lacking} missing.", remedy)
+    for key, found, wanted in sorted(loaded["mismatched_keys"]):
+        sizes = f"{' x '.join(map(str, found))}, config.json asks for {' x '.join(map(str, wanted))}"
+        raise LockstepError(f"The model {name} can't be loaded: {key} is {sizes}.", remedy)
+    if unused := sorted(loaded["unexpected_keys"]):
+        warn(f"{name}: {len(unused)} weights in its files are not used, {unused[0]} first")
+
+
+def _from_scratch(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    shape = settings.scratch
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=shape.context,
+        n_embd=shape.width,
+        n_layer=shape.layers,
+        n_head=shape.heads,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return AutoModelForCausalLM.from_config(config)
+
+
+def grow_embeddings(model: PreTrainedModel, tokens: int) -> None:
+    """Give the model an embedding for each of `tokens` tokens; new ones are the mean of the old.
+
+    A random new row can get the highest logit everywhere; the mean of all rows never stands out
+    (Hewitt 2021, 'Initializing New Word Embeddings for Pretrained Language Models').
+    """
+    old = model.get_input_embeddings().weight.shape[0]
+    if tokens <= old:
+        return
+    model.resize_token_embeddings(tokens, mean_resizing=False)
+    tables = [model.get_input_embeddings().weight, model.get_output_embeddings().weight]
+    with torch.no_grad():
+        for table in tables[:1] if tables[0] is tables[1] else tables:
+            table[old:] = table[:old].mean(dim=0)
+
+
+def set_dropout(model: PreTrainedModel, share: float) -> None:
+    """Set dropout of embeddings and residual branches; attention dropout goes to 0, for it rules out fused kernels."""
+    config = model.config.get_text_config()
+    for name in ("embd_pdrop", "resid_pdrop", "hidden_dropout", "dropout"):
+        if hasattr(config, name):
+            setattr(config, name, share)
+    for name in ("attn_pdrop", "attention_dropout"):
+        if hasattr(config, name):
+            setattr(config, name, 0.0)
+    attention_names = ("attn_dropout", "attention_dropout")
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0 if name.endswith(attention_names) else share
+        elif isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0
+
+
+def count_parameters(model: PreTrainedModel) -> int:
+    """Number of weights, shared ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def export_dtype(weights: str) -> torch.dtype:
+    """The torch type for 'fp32', 'bf16' or 'fp16'."""
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[weights]
+
+
+def generation_config(settings: Generation, tokenizer: PreTrainedTokenizerFast) -> GenerationConfig:
+    """Our generation settings in Transformers' words."""
+    drawn = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": settings.top_k}
+    return GenerationConfig(
+        max_new_tokens=settings.max_new_tokens,
+        repetition_penalty=settings.repetition_penalty,
+        do_sample=settings.temperature > 0,
+        **(drawn if settings.temperature > 0 else {}),
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def save_model(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, generation: GenerationConfig | None = None
+) -> None:
+    """save_pretrained into `folder`: safetensors, config, generation config, tokenizer; no path, no training state."""
+    model.config.use_cache = True  # Trainer leaves it off
+    model.config._name_or_path = ""
+    model.generation_config = generation or GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.bos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.save_pretrained(folder)
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # written for the owner alone
+    save_tokenizer(tokenizer, folder)

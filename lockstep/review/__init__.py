@@ -1,0 +1,1 @@
+"""Runs shown to people: report, comparison of commits, gates, presets."""

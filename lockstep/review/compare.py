@@ -1,0 +1,143 @@
+"""Two revisions of a project side by side: figures, settings, curves and answers to the same questions."""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lockstep.core.errors import LockstepError
+from lockstep.core.paths import ANSWERS, EPOCH_CURVE, EVALUATE_METRICS, METRICS, PARAMS
+from lockstep.core.revisions import read_at
+
+METRIC_FILES = ("prepare", "tokenize", "train", "evaluate")
+FIXED_QUESTIONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one revision says of itself. metrics and params: 'evaluate.tuned.loss' -> value. answers: id -> line of
+    metrics/answers.jsonl. epochs: points of the learning curve."""
+
+    metrics: dict[str, Any]
+    params: dict[str, Any]
+    answers: dict[str, dict[str, Any]]
+    epochs: list[dict[str, float]]
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether there are figures of evaluate."""
+        return any(name.startswith("evaluate.") for name in self.metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A figure or setting in two revisions; None where one has none."""
+
+    name: str
+    before: Any
+    after: Any
+
+    @property
+    def difference(self) -> float | None:
+        """after - before, of numbers."""
+        numbers = [value for value in (self.before, self.after) if is_number(value)]
+        return numbers[1] - numbers[0] if len(numbers) == 2 else None
+
+    @property
+    def share(self) -> float | None:
+        """The difference over what was before; None of 0."""
+        return self.difference / abs(self.before) if self.difference is not None and self.before else None
+
+
+@dataclass(frozen=True, slots=True)
+class FixedQuestion:
+    """A question that both revisions answered."""
+
+    question: str
+    reference: str
+    before: str
+    after: str
+
+
+def read_snapshot(revision: str | None) -> Snapshot:
+    """Read a commit, or (None) the work tree, without checking anything out. Raises LockstepError on broken files."""
+    metrics: dict[str, Any] = {}
+    for name in METRIC_FILES:
+        path = METRICS / f"{name}.json"
+        if (text := read_at(revision, path)) is not None:
+            metrics |= flat({name: _json(text, path, revision)})
+    answers = [_json(line, ANSWERS, revision) for line in (read_at(revision, ANSWERS) or "").splitlines()]
+    try:
+        params = flat(yaml.safe_load(read_at(revision, PARAMS) or "") or {})
+    except yaml.YAMLError:
+        raise LockstepError(f"{PARAMS} is not valid YAML{_in(revision)}.") from None
+    return Snapshot(metrics, params, {line["id"]: line for line in answers}, _points(read_at(revision, EPOCH_CURVE)))
+
+
+def require_evaluated(snapshot: Snapshot) -> None:
+    """Raise LockstepError unless the work tree has figures."""
+    if not snapshot.is_evaluated:
+        raise LockstepError(f"{EVALUATE_METRICS} is missing.", "Run `make repro` first.")
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+    """What differs, in the order of `after`; what is gone comes last."""
+    names = list(after) + [name for name in before if name not in after]
+    every = [Change(name, before.get(name), after.get(name)) for name in names]
+    return [change for change in every if change.before != change.after]
+
+
+def telling(found: list[Change]) -> list[Change]:
+    """Changes of figures without those that follow from others: differences to the base, and the self-checks."""
+    return [change for change in found if not change.name.startswith(("evaluate.change.", "evaluate.checks."))]
+
+
+def fixed_questions(before: Snapshot, after: Snapshot, count: int = FIXED_QUESTIONS) -> list[FixedQuestion]:
+    """The first questions, by id, that both revisions answered: the same ones as long as the test split keeps them."""
+    both = sorted(set(before.answers) & set(after.answers))[:count]
+    return [
+        FixedQuestion(
+            after.answers[key]["question"],
+            after.answers[key]["reference"],
+            before.answers[key]["tuned"],
+            after.answers[key]["tuned"],
+        )
+        for key in both
+    ]
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values as {'section.key': value}."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _json(text: str, path: Path, revision: str | None) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise LockstepError(f"{path} is not valid JSON{_in(revision)}.", "Run `make repro` to make it again.") from None
+
+
+def _points(text: str | None) -> list[dict[str, float]]:
+    import csv
+
+    rows = csv.DictReader(io.StringIO(text or ""))
+    return [{name: float(value) for name, value in row.items() if value} for row in rows]
+
+
+def _in(revision: str | None) -> str:
+    return f" in revision {revision[:12]}" if revision else ""

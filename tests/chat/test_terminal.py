@@ -1,0 +1,212 @@
+"""The terminal and the pipe: keys, line breaks, colours, what is shown and what is not."""
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from lockstep.core.errors import LockstepError
+from lockstep.chat.stdin import JsonScreen, TextScreen, answer_lines
+from lockstep.chat.terminal import TerminalScreen, talk
+from lockstep.chat.word_wrap import WordWrap
+
+ENTER, ALT_ENTER, CTRL_C, CTRL_D = "\r", "\x1b\r", "\x03", "\x04"
+
+
+class Listener:
+    """A chat that notes the lines it gets; some lines make it fail."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.prefill = ""
+
+    def handle(self, line: str) -> bool:
+        self.lines.append(line)
+        if line == "wrong":
+            raise LockstepError("That is wrong.", "Do it right.")
+        if line == "stop":
+            raise KeyboardInterrupt
+        if line == "edit":
+            self.prefill = "/fix old"
+        return line != "exit"
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Iterator[Callable[[str], tuple[list[str], str]]]:
+    """Type keys into a chat; gives the lines it got and what was shown beside the prompt."""
+
+    def run(keys: str) -> tuple[list[str], str]:
+        chat, out = Listener(), io.StringIO()
+        with create_pipe_input() as keyboard, create_app_session(keyboard, DummyOutput()):
+            keyboard.send_text(keys)
+            talk(chat, TerminalScreen(out=out), tmp_path / "state" / "history")  # type: ignore[arg-type]
+        return chat.lines, out.getvalue()
+
+    return run
+
+
+def screened(text: str, width: int) -> str:
+    """What a terminal shows of text written through WordWrap character by character."""
+    out = io.StringIO()
+    wrap = WordWrap(out, width)
+    for character in text:
+        wrap.write(character)
+    lines = [""]
+    for part in re.split(r"(\x1b\[\d+D\x1b\[K|\n)", out.getvalue()):
+        if part == "\n":
+            lines.append("")
+        elif moved := re.match(r"\x1b\[(\d+)D", part):
+            lines[-1] = lines[-1][: -int(moved[1])]
+        else:
+            lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("one two three", "  one two\n  three"),
+        ("exactly 10 now", "  exactly 10\n  now"),
+        ("abcdefghijklm no", "  abcdefghij\n  klm no"),
+        ("a\n\nb", "  a\n\n  b"),
+        ("one\x1b[31m\x07 two", "  one[31m\n  two"),
+    ],
+)
+def test_lines_break_between_words_and_control_characters_are_taken_out(text: str, shown: str) -> None:
+    assert screened(text, width=10) == shown
+
+
+def test_wide_characters_take_two_columns() -> None:
+    assert screened("日本語日本語", width=10) == "  日本語日本\n  語"
+
+
+def test_exit_and_ctrl_d_end_with_thanks(typed: Callable[[str], tuple[list[str], str]]) -> None:
+    assert typed(f"exit{ENTER}") == (["exit"], "  Thank you for the talk. Goodbye!\n\n")
+    assert typed(CTRL_D) == ([], "  Thank you for the talk. Goodbye!\n\n")
+
+
+def test_alt_enter_and_ctrl_j_begin_a_new_line(typed: Callable[[str], tuple[list[str], str]]) -> None:
+    assert typed(f"one{ALT_ENTER}two\nthree{ENTER}{CTRL_D}")[0] == ["one\ntwo\nthree"]
+
+
+def test_a_pasted_text_with_line_breaks_stays_one_question(typed: Callable[[str], tuple[list[str], str]]) -> None:
+    assert typed(f"\x1b[200~one\ntwo\x1b[201~{ENTER}{CTRL_D}")[0] == ["one\ntwo"]
+
+
+def test_enter_on_an_empty_line_does_nothing(typed: Callable[[str], tuple[list[str], str]]) -> None:
+    assert typed(f"{ENTER}{ENTER}hello{ENTER}{CTRL_D}")[0] == ["hello"]
+
+
+def test_ctrl_c_empties_the_line_and_stops_an_answer_but_not_the_chat(
+    typed: Callable[[str], tuple[list[str], str]],
+) -> None:
+    lines, shown = typed(f"half a que{CTRL_C}stop{ENTER}next{ENTER}{CTRL_D}")
+    assert lines == ["stop", "next"]
+    assert shown.startswith("  stopped\n")
+
+
+def test_a_mistake_is_told_in_one_line_and_the_chat_goes_on(typed: Callable[[str], tuple[list[str], str]]) -> None:
+    lines, shown = typed(f"wrong{ENTER}next{ENTER}{CTRL_D}")
+    assert lines == ["wrong", "next"]
+    assert shown.startswith("  That is wrong. Do it right.\n\n")
+
+
+def test_an_answer_to_put_right_is_laid_into_the_next_line(typed: Callable[[str], tuple[list[str], str]]) -> None:
+    assert typed(f"edit{ENTER}er{ENTER}{CTRL_D}")[0] == ["edit", "/fix older"]
+
+
+def test_tab_completes_a_command(typed: Callable[[str], tuple[list[str], str]]) -> None:
+    assert typed(f"/ret\t{ENTER}{CTRL_D}")[0] == ["/retry"]
+
+
+def test_the_history_of_one_chat_is_there_in_the_next(
+    typed: Callable[[str], tuple[list[str], str]], tmp_path: Path
+) -> None:
+    typed(f"remember me{ENTER}{CTRL_D}")
+    assert typed(f"\x1b[A{ENTER}{CTRL_D}")[0] == ["remember me"]
+    assert (tmp_path / "state" / "history").stat().st_mode & 0o777 == 0o600
+
+
+def test_without_a_place_for_history_one_can_still_talk(
+    typed: Callable[[str], tuple[list[str], str]], tmp_path: Path
+) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    assert typed(f"hello{ENTER}{CTRL_D}")[0] == ["hello"]
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> TerminalScreen:
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    out = io.StringIO()
+    out.isatty = lambda: True  # type: ignore[method-assign]
+    return TerminalScreen(text_model=True, out=out)
+
+
+@pytest.mark.parametrize(
+    ("environment", "colours"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_colours_are_off_where_they_are_not_wanted(
+    environment: dict[str, str], colours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = terminal(monkeypatch, **environment)
+    screen.stream("There was", iter([" a fox."]))
+    screen.problem(LockstepError("No."))
+    shown = screen.out.getvalue()  # type: ignore[attr-defined]
+    assert ("\x1b[" in shown) == colours
+    assert re.sub(r"\x1b\[\d+m", "", shown).startswith("\n  There was a fox.")
+
+
+def test_without_a_terminal_nothing_is_coloured() -> None:
+    assert not TerminalScreen(out=io.StringIO()).colour
+
+
+def test_a_long_meaning_goes_on_below_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "33")
+    screen = TerminalScreen(out=io.StringIO())
+    screen.table([("/save FILE", "write the conversation"), ("/quit", "end")])
+    assert screen.out.getvalue() == (  # type: ignore[attr-defined]
+        "  /save FILE  write the\n              conversation\n  /quit       end\n\n"
+    )
+
+
+def test_piped_lines_are_answered_one_by_one_up_to_exit() -> None:
+    chat = Listener()
+    answer_lines(chat, io.BytesIO("\ufeffone\r\n\n  \nzwölf\nexit\nnever".encode()))  # type: ignore[arg-type]
+    assert chat.lines == ["one", "zwölf", "exit"]
+
+
+@pytest.mark.parametrize(
+    ("piped", "message"),
+    [(b"one\nwrong\n", "Standard input, line 2: That is wrong"), (b"\n\xff\n", "line 2: not UTF-8 text")],
+)
+def test_a_piped_line_that_can_not_be_answered_is_named(piped: bytes, message: str) -> None:
+    with pytest.raises(LockstepError, match=message):
+        answer_lines(Listener(), io.BytesIO(piped))  # type: ignore[arg-type]
+
+
+def test_text_goes_to_standard_output_and_notes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = TextScreen()
+    screen.stream("A?", iter(["one", " two"]))
+    screen.ended("A?", SimpleNamespace())  # type: ignore[arg-type]
+    screen.table([("a", "b")])
+    assert capsys.readouterr() == ("one two\n", "chat: a  b\n")
+
+
+def test_json_has_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = JsonScreen()
+    outcome: Any = SimpleNamespace(finish="length", tokens=2)
+    screen.stream("Ä?", iter(["one\n", "two"]))
+    screen.ended("Ä?", outcome)
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert json.loads(out) == {"question": "Ä?", "answer": "one\ntwo", "finish": "length", "tokens": 2}

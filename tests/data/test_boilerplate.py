@@ -1,0 +1,54 @@
+"""Paragraphs of held-out texts that training has too are left out of them."""
+
+from pathlib import Path
+
+import pytest
+
+from lockstep.core.errors import LockstepError
+from lockstep.data.boilerplate import leave_out_known
+from lockstep.data.leakage import leakage
+from lockstep.artifacts.records import Text, read_records, write_records
+
+A, B, C, D, E = (
+    f"The {word} paragraph has {word} words, and {word} again." for word in ("one", "two", "three", "four", "five")
+)
+SHORT = "Chapter one"
+
+
+def write(folder: Path, **texts: list[str]) -> dict[str, Path]:
+    paths = {split: folder / f"{split}.jsonl" for split in texts}
+    for split, some in texts.items():
+        records = [Text(f"{split}{number}", "c", text, "a.txt", number) for number, text in enumerate(some)]
+        write_records(paths[split], records)
+    return paths
+
+
+def test_what_a_file_before_holds_is_taken_out_and_what_is_empty_is_no_text(tmp_path: Path) -> None:
+    paths = write(
+        tmp_path,
+        train=[f"{SHORT}\n\n{A}\n\n{B}", f"{A}\nanother line"],
+        validation=[f"{SHORT}\n\n{A.upper()}\n\n{C}", f"{D}\n\n{D}"],
+        test=[f"{A}\n\n{D}", C, f"{E}\n\n{E}", f"{A}\nanother line, and one more"],
+    )
+    before = paths["train"].read_bytes()
+    found = leave_out_known(paths)
+    assert (found.texts, found.left_out) == ({"train": 2, "validation": 2, "test": 2}, 4)
+    assert paths["train"].read_bytes() == before
+    texts = {split: [(record.id, record.text) for record in read_records(path)] for split, path in paths.items()}
+    assert texts["validation"] == [("validation0", f"{SHORT}\n\n{C}"), ("validation1", f"{D}\n\n{D}")]
+    assert texts["test"] == [("test2", f"{E}\n\n{E}"), ("test3", f"{A}\nanother line, and one more")]
+    assert leakage(paths, "text", 0.8) == found.leakage == {"paragraphs": 0}
+
+
+def test_a_split_of_which_nothing_is_left_is_one_clear_line(tmp_path: Path) -> None:
+    paths = write(tmp_path, train=[A, B], validation=[], test=[f"{B}\n\n{A}"])
+    with pytest.raises(LockstepError, match=r"paragraphs of the test split are all in training too.*split\.test"):
+        leave_out_known(paths)
+
+
+def test_texts_without_anything_in_common_stay_as_they_are(tmp_path: Path) -> None:
+    paths = write(tmp_path, train=[f"{A}\n\n{SHORT}"], validation=[], test=[f"{B}\n\n{B}", SHORT])
+    before = {split: (path.read_bytes(), path.stat().st_mtime_ns) for split, path in paths.items()}
+    found = leave_out_known(paths)
+    assert (found.texts, found.left_out) == ({"train": 1, "validation": 0, "test": 2}, 0)
+    assert {split: (path.read_bytes(), path.stat().st_mtime_ns) for split, path in paths.items()} == before

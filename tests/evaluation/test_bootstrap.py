@@ -1,0 +1,60 @@
+"""The paired bootstrap against cases whose answer is known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lockstep.evaluation.bootstrap import paired_bootstrap
+
+
+def test_equal_scores_differ_by_exactly_nothing() -> None:
+    found = paired_bootstrap([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [1, 1, 1], None, 200, 0)
+    assert (found.difference, found.low, found.high, found.is_sure) == (0, 0, 0, False)
+
+
+def test_a_constant_gain_has_no_spread_whatever_the_rows_weigh() -> None:
+    weights = np.array([1.0, 5.0, 2.0, 9.0])
+    before = np.array([3.0, 1.0, 4.0, 1.0])
+    found = paired_bootstrap(before, before - 0.5 * weights, weights, None, 500, 1)
+    assert [found.difference, found.low, found.high] == pytest.approx([-0.5] * 3)
+    assert found.is_sure
+    assert found.positive == 0
+
+
+def test_the_difference_divides_sums_once_and_is_no_mean_of_means() -> None:
+    found = paired_bootstrap([0, 0], [1, 9], [1, 99], None, 200, 0)
+    assert found.difference == pytest.approx(10 / 100)
+
+
+def test_bounds_agree_with_scipys_for_a_mean() -> None:
+    gains = np.random.default_rng(3).normal(0.2, 1, 80)
+    found = paired_bootstrap(np.zeros(80), gains, np.ones(80), None, 8000, 5)
+    theirs = stats.bootstrap((gains,), np.mean, n_resamples=8000, method="percentile", rng=7).confidence_interval
+    assert [found.low, found.high] == pytest.approx([theirs.low, theirs.high], abs=0.015)
+
+
+def test_bounds_are_those_of_the_normal_law_for_many_rows() -> None:
+    gains = np.where(np.arange(4000) % 2, 1.0, -1.0)  # mean 0, standard deviation 1
+    found = paired_bootstrap(np.zeros(4000), gains, np.ones(4000), None, 4000, 0)
+    assert [found.low, found.high] == pytest.approx([-1.96 / 4000**0.5, 1.96 / 4000**0.5], rel=0.08)
+
+
+def test_rows_of_one_cluster_count_as_one_piece_of_evidence() -> None:
+    gains = np.random.default_rng(1).normal(0, 1, 20)
+    once = paired_bootstrap(np.zeros(20), gains, np.ones(20), None, 2000, 2)
+    tenfold, clusters = np.repeat(gains, 10), np.repeat(np.arange(20).astype(str), 10)
+    naive = paired_bootstrap(np.zeros(200), tenfold, np.ones(200), None, 2000, 2)
+    honest = paired_bootstrap(np.zeros(200), tenfold, np.ones(200), clusters, 2000, 2)
+    assert honest.high - honest.low == pytest.approx(once.high - once.low, rel=0.1)
+    assert naive.high - naive.low < 0.5 * (honest.high - honest.low)
+
+
+def test_the_same_seed_gives_the_same_bounds() -> None:
+    runs = [paired_bootstrap([1, 2, 3], [2, 1, 5], [1, 2, 3], None, 300, seed) for seed in (4, 4, 5)]
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_nothing_to_draw_from_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs rows"):
+        paired_bootstrap([], [], [], None, 100, 0)

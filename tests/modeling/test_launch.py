@@ -1,0 +1,232 @@
+"""Two processes that train or evaluate together, started as people start them."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from projects import ROOT, Project, hashes
+from test_pipeline import dvc
+from training_runs import losses, weights, written
+
+from lockstep.training.checkpoints import checkpoint_step
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+PATIENCE = 250.0  # seconds
+
+
+def start(project: Project, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *(words or ("-m", "stages.train"))],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_checkpoint(stage: subprocess.Popen[str], step: int) -> None:
+    """Until there is a whole checkpoint of this step or a later one."""
+    until = time.monotonic() + PATIENCE
+    while not any(checkpoint_step(path.parent) >= step for path in Path(".checkpoints").glob("*/*/sealed.json")):
+        assert stage.poll() is None and time.monotonic() < until, stage.communicate()
+        time.sleep(0.01)
+
+
+def trainers(stage: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The processes that train, in their order."""
+    below = psutil.Process(stage.pid).children(recursive=True)
+    ranks = {int(process.environ()["RANK"]): process for process in below if "RANK" in process.environ()}
+    return [ranks[number] for number in sorted(ranks)]
+
+
+def end_of(stage: subprocess.Popen[str], *others: psutil.Process) -> tuple[int, str]:
+    """Exit code and last line on stderr, once the stage and the others have ended."""
+    said = stage.communicate(timeout=PATIENCE)[1]
+    assert not psutil.wait_procs(others, timeout=PATIENCE)[1]
+    return stage.returncode, said.strip()
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_two_processes_lose_what_one_with_batches_twice_as_large_loses(after: Project, accumulation: int) -> None:
+    after.set("model", dropout=0)  # 48 rows: the last step has three, or one for one process and none for the other
+    after.set("train", epochs=1, accumulation=accumulation, schedule="constant")
+    rows = 47 if accumulation == 1 else 15
+    one = losses(after, batch_size=rows // accumulation // 2 * 2)
+    tokens = after.json("metrics/train.json")["tokens"]
+    after.set("train", batch_size=rows // accumulation // 2, processes=2)
+    done = after.command("train")
+    assert (done.returncode, done.stderr) == (0, "")
+    head, *lines = [line.split(",") for line in Path("metrics/plots/steps.csv").read_text().splitlines()]
+    assert [float(line[head.index("loss")]) for line in lines] == pytest.approx(one, abs=1e-5)
+    metrics = after.json("metrics/train.json")
+    assert (metrics["tokens"], metrics["processes"], metrics["threads"]) == (tokens, 2, 1)
+    assert done.stdout.count("\n") == 2  # the first process's two lines, nobody else's
+    assert "2 processes of 1 thread" in done.stdout
+
+
+def test_killed_and_stopped_and_run_again_they_end_with_the_same_bytes(after: Project) -> None:
+    after.set("train", batch_size=4, epochs=1, processes=2, checkpoint_minutes=1e-4, keep="best", method="lora")
+    assert after.command("train").returncode == 0
+    whole = written()
+    killed = start(after)
+    wait_for_checkpoint(killed, 2)
+    for process in [*trainers(killed), psutil.Process(killed.pid)]:
+        process.kill()
+    killed.communicate()
+    stopped = start(after)
+    wait_for_checkpoint(stopped, 4)
+    both = trainers(stopped)
+    stopped.send_signal(signal.SIGTERM)
+    code, said = end_of(stopped, *both)
+    assert (code, said.partition(";")[0]) == (130, "stopped: stopped by SIGTERM")
+    assert "the next run goes on from there" in said
+    assert after.command("train").returncode == 0
+    assert written() == whole
+    assert not list(Path(".checkpoints").iterdir())
+
+
+def test_a_process_that_dies_ends_all_with_one_line(after: Project) -> None:
+    after.set("train", epochs=4000, batch_size=4, processes=2, checkpoint_minutes=0.01)
+    stage = start(after)
+    wait_for_checkpoint(stage, 1)
+    both = trainers(stage)
+    both[1].kill()
+    code, said = end_of(stage, *both)
+    assert code == 2
+    assert said == (
+        "error: Process 1 of the 2 that train together was killed (SIGKILL, perhaps for want of memory). "
+        "Run again: it goes on from the last checkpoint."
+    )
+
+
+def test_when_the_stage_is_killed_the_others_save_and_end(after: Project) -> None:
+    after.set("train", epochs=4000, batch_size=4, processes=2, checkpoint_minutes=0.5)
+    stage = start(after)
+    until = time.monotonic() + PATIENCE
+    while not list(Path(".checkpoints").glob("*.lock")):  # training begins
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    both = trainers(stage)
+    stage.kill()
+    end_of(stage, *both)
+    assert list(Path(".checkpoints").glob("*/checkpoint-*/sealed.json"))
+
+
+def test_a_user_s_mistake_is_one_line_from_two_processes_too(after: Project) -> None:
+    after.set("train", batch_size=4, processes=2, learning_rate=1e30, max_grad_norm=1e30, warmup=0)
+    done = after.command("train")
+    assert done.returncode == 2
+    assert done.stderr == "error: The training loss is not a number any more. Lower train.learning_rate.\n"
+
+
+def test_two_processes_evaluate_as_one_does(after: Project) -> None:
+    after.run("evaluate")
+    alone = hashes("metrics")
+    shutil.rmtree("metrics/plots/charts")
+    after.set("train", processes=2)
+    done = after.command("evaluate")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("It got better") == 1  # the first process says it, nobody else
+    page = "report.html"  # tells the settings too
+    assert {name: value for name, value in hashes("metrics").items() if name != page} == {
+        name: value for name, value in alone.items() if name != page
+    }
+
+
+def evaluating(project: Project) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """The stage in two processes that talk to each other already, and which they are."""
+    project.set("train", processes=2)
+    project.set("generation", max_new_tokens=200)  # a second or two of work
+    stage = start(project, "-m", "stages.evaluate")
+    until = time.monotonic() + PATIENCE
+    while len(both := trainers(stage)) < 2 or not all(one.net_connections() for one in both):
+        assert stage.poll() is None and time.monotonic() < until, stage.communicate()
+        time.sleep(0.01)
+    return stage, both
+
+
+def test_evaluating_processes_end_together_with_one_line(after: Project) -> None:
+    stage, both = evaluating(after)
+    both[1].kill()
+    code, said = end_of(stage, *both)
+    killed = "was killed (SIGKILL, perhaps for want of memory). Run again."
+    assert (code, said) == (2, f"error: Process 1 of the 2 that evaluate together {killed}")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        stage, both = evaluating(after)
+        stage.send_signal(number)
+        code, said = end_of(stage, *both)
+        assert code == 130
+        assert said.startswith("stopped: stopped by") and "\n" not in said
+    stage, both = evaluating(after)
+    stage.kill()
+    end_of(stage, *both)
+
+
+def free_port() -> str:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])
+
+
+@pytest.mark.enable_socket
+def test_torchrun_starts_two_machines_and_dvc_takes_what_they_made(project: Project) -> None:
+    project.set("train", batch_size=4, processes=2, epochs=1)
+    shutil.copytree(ROOT / "stages", "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    dvc("init", "--no-scm")
+    dvc("repro", "tokenize")
+    machine = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1"]
+    machine.append(f"--master-port={free_port()}")
+    machines = [start(project, *machine, f"--node-rank={number}", "-m", "stages.train") for number in range(2)]
+    ends = [end_of(one) for one in machines]
+    assert [code for code, _ in ends] == [0, 0], ends
+    by_hand = written()
+    dvc("commit", "--force", "train")
+    assert "Stage 'train' didn't change, skipping" in dvc("repro", "train")
+    dvc("repro", "--force", "--single-item", "--no-run-cache", "train")
+    assert written() == by_hand
+
+
+FSDP = """
+compute_environment: LOCAL_MACHINE
+distributed_type: FSDP
+machine_rank: 0
+main_process_port: 0
+mixed_precision: 'no'
+num_machines: 1
+num_processes: 2
+fsdp_config:
+  fsdp_version: 2
+  fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP
+  fsdp_state_dict_type: SHARDED_STATE_DICT
+  fsdp_reshard_after_forward: true
+"""
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_model_in_shards_learns_the_same_and_goes_on_from_its_checkpoint(after: Project, method: str) -> None:
+    after.set("model", dropout=0)
+    after.set("train", method=method, batch_size=4, epochs=1, processes=2, checkpoint_minutes=1e-4, keep="best")
+    assert after.command("train").returncode == 0
+    copies = weights()
+    config = after.put("fsdp.yaml", FSDP)
+    words = ["-m", "accelerate.commands.launch", "--config_file", str(config), str(ROOT / "tests/support/fsdp_on_cpu.py")]
+    sharded = start(after, *words)
+    code, said = end_of(sharded)
+    assert code == 0, said
+    whole = written()
+    assert all(torch.allclose(weight, copies[name], atol=1e-4) for name, weight in weights().items())
+    killed = start(after, *words)
+    wait_for_checkpoint(killed, 3)
+    for process in trainers(killed):
+        process.kill()
+    killed.communicate()
+    assert end_of(start(after, *words))[0] == 0
+    assert written() == whole

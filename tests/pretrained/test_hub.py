@@ -1,0 +1,278 @@
+"""Pushing to the Hub and loading from it, with the Hub's own client against a server on loopback."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub_server import TOKEN, Hub, Repository, local_hub
+from projects import ROOT, Project, hashes
+from training_runs import flip_bit
+
+from lockstep.core.errors import LockstepError
+from lockstep.pretrained.hub import check_push, push_folder, resolve_base
+
+pytestmark = [pytest.mark.enable_socket]
+
+NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens
+PUSH_AND_LOAD = """
+import sys
+sys.argv = ["export"]
+from stages import chat, export
+export.main()
+import torch
+from lockstep.generation.conversation import load_assistant
+from lockstep.modeling.model import load_model
+loaded, here = load_assistant("me/mine"), load_model("models/export", "here")
+ids = torch.arange(40)[None]
+with torch.no_grad():
+    same = torch.equal(load_model(loaded.engine.model.name_or_path, "me/mine")(ids).logits, here(ids).logits)
+answers = [chat.generate_response("Which paint?", name) for name in ("me/mine", "models/export")]
+print("same logits:", same, "same answer:", answers[0] == answers[1] != "")
+"""
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A Hub that holds nothing."""
+    with local_hub() as made:
+        yield made
+
+
+@pytest.fixture
+def reached(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """The Hub as the one that this process uses; its cache is the test's own."""
+    use(hub.url, monkeypatch, tmp_path / "cache")
+    return hub
+
+
+def use(url: str, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """Do in this process what HF_ENDPOINT and its like do in a new one."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+
+
+def environment(hub: Hub) -> dict[str, str]:
+    """What makes the unmodified client speak to the server."""
+    return {
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_TOKEN": TOKEN,
+        "HF_HOME": str(Path("hub-home").absolute()),
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def small_export(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "README.md").write_text("# mine\n")
+    (folder / "model.safetensors").write_bytes(bytes(range(250)) * 20)
+    return folder
+
+
+def test_what_is_pushed_loads_back_and_answers_the_same(after: Project, hub: Hub) -> None:
+    after.set("export", push_to_hub=True, hub_repo="me/mine", hub_private=True)
+    after.set("tracking", enabled=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PUSH_AND_LOAD],
+        env={**os.environ, **environment(hub)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "same logits: True same answer: True"
+    repository = hub.repositories["me/mine"]
+    assert repository.private
+    assert repository.files == {name: Path("models/export", name).read_bytes() for name in hashes("models/export")}
+    assert repository.large == {"model.safetensors"}
+    assert f"export    {hub.url}/me/mine: " in done.stdout
+    assert no_file_holds_the_token()
+    assert TOKEN not in done.stdout + done.stderr
+
+
+def no_file_holds_the_token() -> bool:
+    """Whether the token is in nothing that was written below the current folder."""
+    return not [path for path in Path().rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("token", "repo", "said"),
+    [
+        ("", "me/mine", r"export\.push_to_hub is true but HF_TOKEN is not set\. Export a Hub token that can write"),
+        (TOKEN, "none", r"export\.push_to_hub is true but export\.hub_repo names no repository\. Set it to owner/name"),
+        (TOKEN, "a/b/c", r"export\.hub_repo names no repository"),
+    ],
+)
+def test_without_token_or_name_nothing_is_asked_or_written(
+    after: Project, reached: Hub, monkeypatch: pytest.MonkeyPatch, token: str, repo: str, said: str
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    before = hashes("models/export")
+    after.set("export", push_to_hub=True, hub_repo=repo, weights="fp16")
+    with pytest.raises(LockstepError, match=said):
+        after.run("export")
+    assert reached.requests == []
+    assert hashes("models/export") == before
+
+
+def test_nothing_goes_to_the_hub_unless_asked(after: Project, reached: Hub) -> None:
+    after.set("export", hub_repo="me/mine")
+    after.run("export")
+    assert reached.requests == []
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_repository_is_made_as_private_as_asked(tmp_path: Path, reached: Hub, private: bool) -> None:
+    url = push_folder(small_export(tmp_path / "export"), "team/mine", private)
+    assert url == f"{reached.url}/team/mine"
+    assert reached.repositories["team/mine"].private is private
+    assert sorted(reached.repositories["team/mine"].files) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_a_name_without_owner_is_the_users_own(tmp_path: Path, reached: Hub) -> None:
+    push_folder(small_export(tmp_path / "export"), "mine", True)
+    assert list(reached.repositories) == ["me/mine"]
+
+
+def test_a_public_repository_is_not_filled_where_private_was_asked(tmp_path: Path, reached: Hub) -> None:
+    reached.repositories["me/mine"] = Repository(private=False)
+    said = r"me/mine is public on the Hub, but export\.hub_private is true\. Make it private there"
+    with pytest.raises(LockstepError, match=said):
+        push_folder(small_export(tmp_path / "export"), "me/mine", True)
+    assert reached.repositories["me/mine"].files == {}
+
+
+def test_a_second_push_replaces_weights_and_keeps_other_files(tmp_path: Path, reached: Hub) -> None:
+    old = {"model-00001-of-00002.safetensors": b"1", "chat_template.jinja": b"2", "LICENSE": b"mine"}
+    reached.repositories["me/mine"] = Repository(True, old)
+    push_folder(small_export(tmp_path / "export"), "me/mine", True)
+    assert sorted(reached.repositories["me/mine"].files) == ["LICENSE", "README.md", "config.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("part", "status"), [("repos/create", 403), ("/commit/", 403), ("/objects/", 403), ("preupload", 404)]
+)
+def test_a_refusal_is_one_clear_line_without_the_token(tmp_path: Path, reached: Hub, part: str, status: int) -> None:
+    reached.refuse[part] = status
+    with pytest.raises(LockstepError, match=r"The Hub did not take me/mine: .+ itself is complete\.$") as caught:
+        push_folder(small_export(tmp_path / "export"), "me/mine", True)
+    assert "\n" not in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_wrong_token_is_one_clear_line(tmp_path: Path, reached: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong_one")
+    with pytest.raises(LockstepError, match="The Hub did not take me/mine: ") as caught:
+        push_folder(small_export(tmp_path / "export"), "me/mine", True)
+    assert "hf_wrong_one" not in str(caught.value)
+    assert reached.repositories == {}
+
+
+def test_a_hub_that_cannot_be_reached_is_one_clear_line_and_the_export_stays(
+    after: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    use(NOBODY, monkeypatch, tmp_path / "cache")
+    before = hashes("models/export")
+    after.set("export", push_to_hub=True, hub_repo="me/mine")
+    with pytest.raises(LockstepError, match=r"The Hub did not take me/mine: .+\. models/export itself is complete\.$"):
+        after.run("export")
+    assert capfd.readouterr() == ("", "")
+    assert hashes("models/export").keys() == before.keys()
+    assert no_file_holds_the_token()
+
+
+def test_a_base_comes_from_the_hub_once_and_then_from_the_cache(base: Path, reached: Hub) -> None:
+    files = {path.name: path.read_bytes() for path in base.iterdir()}
+    reached.repositories["me/tiny"] = Repository(False, {**files, "pytorch_model.bin": b"pickle", "big.onnx": b"x"})
+    folder = resolve_base("me/tiny", None)
+    assert hashes(folder) == hashes(base)
+    assert resolve_base("me/tiny", reached.repositories["me/tiny"].commit) == folder
+    reached.refuse["/"] = 503
+    assert resolve_base("me/tiny", reached.repositories["me/tiny"].commit) == folder
+
+
+def test_a_base_of_the_hub_trains(project: Project, base: Path, reached: Hub) -> None:
+    reached.repositories["me/tiny"] = Repository(False, {path.name: path.read_bytes() for path in base.iterdir()})
+    project.set("model", base="me/tiny", revision=reached.repositories["me/tiny"].commit)
+    project.run("prepare", "tokenize", "train")
+    assert json.loads(Path("models/finetuned/config.json").read_text())["n_layer"] == 2
+
+
+def test_weights_damaged_in_the_cache_are_refused_until_they_are_fetched_anew(
+    project: Project, base: Path, reached: Hub
+) -> None:
+    reached.repositories["me/tiny"] = Repository(False, {path.name: path.read_bytes() for path in base.iterdir()})
+    project.set("model", base="me/tiny", revision=reached.repositories["me/tiny"].commit)
+    project.run("prepare", "tokenize")
+    stored = (resolve_base("me/tiny", None) / "model.safetensors").resolve()
+    flip_bit(stored)
+    said = f"model.safetensors of me/tiny was damaged in the Hub's cache. Delete {stored} and run again"
+    with pytest.raises(LockstepError, match=re.escape(said)):
+        project.run("train")
+    stored.unlink()
+    project.run("train")
+
+
+def test_a_base_from_a_hub_that_cannot_be_reached_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    use(NOBODY, monkeypatch, tmp_path)
+    with pytest.raises(
+        LockstepError, match=r"me/tiny is not in the cache and the Hub can't be reached \(\w+\)\. Go online"
+    ):
+        resolve_base("me/tiny", None)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "said"),
+    [
+        ("me/nothing", None, r"model\.base = me/nothing: no folder here and no model on the Hub has this name"),
+        ("me/tiny", "1" * 40, r"me/tiny at revision 1{40}"),
+        ("me/tiny", "v9", r"The Hub has no me/tiny at revision v9\. Put model\.revision right"),
+    ],
+)
+def test_a_base_the_hub_does_not_have_is_one_clear_line(
+    reached: Hub, name: str, revision: str | None, said: str
+) -> None:
+    reached.repositories["me/tiny"] = Repository(False, {"config.json": b"{}"})
+    with pytest.raises(LockstepError, match=said) as caught:
+        resolve_base(name, revision)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_private_base_needs_the_token(reached: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached.repositories["me/tiny"] = Repository(True, {"config.json": b"{}"})
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong_one")
+    with pytest.raises(LockstepError, match=r"Check the spelling; a private model needs HF_TOKEN"):
+        resolve_base("me/tiny", None)
+
+
+def test_a_full_disk_is_not_taken_for_a_missing_network(reached: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", full)
+    with pytest.raises(LockstepError, match=r"There is no room for me/tiny in the Hub's cache"):
+        resolve_base("me/tiny", None)
+
+
+def test_a_push_needs_a_name_and_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    check_push("me/mine")
+    with pytest.raises(LockstepError, match="names no repository"):
+        check_push("")

@@ -1,0 +1,142 @@
+"""metrics/report.html: self-contained, escaped, and without a complaint in a real browser."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from projects import Project
+
+from lockstep.evaluation.charts import binned_curve, learning_curves, row_changes
+from lockstep.review.report import inline, marked, ranked
+
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}"
+
+
+def line(number: int, chrf: float) -> dict[str, Any]:
+    return {"id": f"{number:016x}", "chrf": chrf}
+
+
+def make_evil() -> None:
+    """Put markup into every text of a user that the report shows."""
+    lines = [json.loads(text) for text in Path("metrics/answers.jsonl").read_text().splitlines()]
+    lines = [{**one, "question": EVIL, "reference": EVIL, "base": EVIL, "tuned": EVIL} for one in lines]
+    Path("metrics/answers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+
+
+@pytest.fixture
+def page(after: Project) -> str:
+    after.set("data", path=f"data/raw/{EVIL}")
+    make_evil()
+    assert after.command("report").returncode == 0
+    return Path("metrics/report.html").read_text(encoding="utf-8")
+
+
+def test_texts_of_users_are_escaped_everywhere(page: str) -> None:
+    assert "<script" not in page
+    assert "<img" not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 4
+    assert "{{ 7 * 7 }}" in page.replace("&#34;", '"')
+
+
+def test_the_page_refers_to_nothing_outside_itself(page: str) -> None:
+    outside = re.findall(r'(?:src|href|action)="(?!#|data:)([^"]*)"|url\((?!#)([^)]*)\)|@import', page)
+    assert outside == []
+    assert len(page) < 600_000
+
+
+def test_the_page_shows_verdict_figures_charts_answers_and_settings(page: str) -> None:
+    for text in (
+        "perplexity of held-out answers",
+        "Bits per byte",
+        "Leakage",
+        "Settings",
+        "Changed since",
+        "train.epochs",
+    ):
+        assert text in page
+    assert page.count("<svg") == 6
+
+
+def test_the_same_files_give_the_same_page(after: Project) -> None:
+    after.run("report")
+    first = Path("metrics/report.html").read_bytes()
+    after.run("report")
+    assert Path("metrics/report.html").read_bytes() == first
+
+
+def test_a_report_before_the_evaluation_is_one_clear_line(project: Project) -> None:
+    done = project.command("report")
+    assert (done.returncode, done.stderr) == (2, "error: metrics/evaluate.json is missing. Run `make repro` first.\n")
+
+
+def test_best_median_and_worst_share_no_answer() -> None:
+    groups = ranked([line(number, float(number)) for number in range(50)])
+    assert [(title, len(lines)) for title, lines in groups] == [("Best", 10), ("Median", 10), ("Worst", 10)]
+    assert [lines[0]["chrf"] for _, lines in groups] == [49, 29, 9]
+    few = ranked([line(number, float(number)) for number in range(7)])
+    assert [[one["chrf"] for one in lines] for _, lines in few] == [[6, 5], [4, 3], [1, 0]]
+    assert [(title, len(lines)) for title, lines in ranked([line(0, 1.0)])] == [("All", 1)]
+    assert ranked([]) == []
+
+
+def test_words_the_reference_holds_are_marked() -> None:
+    assert [piece for piece, hit in marked("The mean is a Mean, of it.", "a mean of it") if hit] == ["mean", "Mean"]
+    assert "".join(piece for piece, _ in marked("a, b\n c", "")) == "a, b\n c"
+
+
+def test_charts_are_the_same_bytes_each_time_and_name_no_time_or_version() -> None:
+    points = [{"first": 1, "last": 1, "base": 2.0, "tuned": 1.0}, {"first": 2, "last": 3, "base": 3.0, "tuned": 2.0}]
+    chart = binned_curve(points, "place")
+    assert chart == binned_curve(points, "place")
+    assert not re.search(r"20\d\d-|Matplotlib v|/home|/work", chart)
+    assert "2–3" in chart
+
+
+def test_charts_stand_empty_curves_and_a_single_row() -> None:
+    epochs = [{"tokens": 0.0, "train_loss": 1.0}]
+    assert "validation" not in learning_curves(epochs, [])
+    assert "1 better" in row_changes([-0.5])
+
+
+def test_two_charts_in_one_page_share_no_id() -> None:
+    chart = row_changes([-1.0, 1.0])
+    ids = [set(re.findall(r'\bid="([^"]+)"', inline(chart, name))) for name in ("rows", "length")]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+
+
+@pytest.fixture
+def chromium() -> Iterator[Any]:
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("chromium is not on this machine (apt-get install chromium)")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.browser
+@pytest.mark.enable_socket
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_it_without_error_request_or_sideways_scroll(page: str, chromium: Any, width: int) -> None:
+    tab = chromium.new_context(viewport={"width": width, "height": 844}).new_page()
+    complaints: list[str] = []
+    requests: list[str] = []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("dialog", lambda dialog: complaints.append(dialog.message))
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.goto(Path("metrics/report.html").absolute().as_uri())
+    tab.screenshot(path="report.png", full_page=True)
+    assert complaints == []
+    assert len(requests) == 1
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.locator("svg").first.bounding_box()["width"] > 0.5 * min(width, 500)
+    assert Path("report.png").stat().st_size > 20_000

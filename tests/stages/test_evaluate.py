@@ -1,0 +1,190 @@
+"""The evaluate stage on a two-layer model: what it writes, what it refuses."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from projects import Project, hashes
+
+from lockstep.core.errors import LockstepError
+from lockstep.evaluation.memorization import copied_figures
+from lockstep.artifacts.records import Question, Text
+from lockstep.evaluation.retrieval_baseline import nearest_questions
+from lockstep.evaluation.test_answers import asked_of, samples_markdown
+from lockstep.core.checksums import seal
+from lockstep.evaluation.verdict import caveats, number, percent, verdict
+
+FIGURES = {"loss", "perplexity", "accuracy", "text_perplexity", "bits_per_byte", "train_loss", "gap"}
+ANSWERED = {"exact_match", "f1", "rouge_l", "chrf", "stopped", "length_ratio", "repeated", "distinct_1", "distinct_2"}
+COPIED = {"copied", "copied_wrong", "copied_runs"}
+
+
+def question(number: int, text: str, answer: str) -> Question:
+    return Question(f"{number:016x}", f"{number:016x}", text, answer, "a.csv", number)
+
+
+def test_both_models_get_every_figure_and_the_rival_its_own(finished: Path) -> None:
+    metrics = json.loads((finished / "metrics/evaluate.json").read_text())
+    assert set(metrics["base"]) == set(metrics["tuned"]) == FIGURES | ANSWERED | COPIED
+    assert set(metrics["nearest"]) == {"exact_match", "f1", "rouge_l", "chrf"}
+    assert metrics["change"]["loss_low"] <= metrics["change"]["loss"] <= metrics["change"]["loss_high"]
+    assert metrics["leakage"] == 0
+    assert metrics["checks"]["tuned_batched"] < 1e-4
+
+
+def test_answers_are_kept_with_their_questions(finished: Path) -> None:
+    lines = [json.loads(line) for line in (finished / "metrics/answers.jsonl").read_text().splitlines()]
+    assert {"id", "question", "reference", "base", "tuned", "nearest", "stopped", "f1", "chrf"} == set(lines[0])
+    assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
+    test = [json.loads(line)["question"] for line in (finished / "data/prepared/test.jsonl").read_text().splitlines()]
+    assert {line["question"] for line in lines} <= set(test)
+
+
+def test_a_second_evaluation_writes_the_same_bytes(after: Project) -> None:
+    before = hashes("metrics")
+    after.run("evaluate")
+    assert hashes("metrics") == before
+
+
+def test_a_planted_leak_stops_the_stage_until_it_is_allowed(after: Project) -> None:
+    test, train = Path("data/prepared/test.jsonl"), Path("data/prepared/train.jsonl")
+    lines = test.read_text().splitlines()
+    lines[0] = train.read_text().splitlines()[0]
+    test.write_text("\n".join(lines) + "\n")
+    seal(Path("data/prepared"))
+    with pytest.raises(LockstepError, match="Held-out rows were seen in training: 1 questions"):
+        after.run("evaluate")
+    after.set("evaluate", allow_leakage=True)
+    after.run("evaluate")
+    metrics = after.json("metrics/evaluate.json")
+    assert metrics["leakage"] > 0
+    assert "seen in training" in caveats(metrics)[0]
+
+
+def test_an_empty_test_split_is_one_clear_line(after: Project) -> None:
+    import shutil
+
+    from lockstep.artifacts.row_store import write_rows
+
+    shutil.rmtree("data/tokenized/test")
+    write_rows(Path("data/tokenized/test"), [])
+    seal(Path("data/tokenized"))
+    with pytest.raises(LockstepError, match=r"test split is empty.*split\.test"):
+        after.run("evaluate")
+
+
+def test_wrong_labels_stop_the_stage(after: Project) -> None:
+    from lockstep.artifacts.row_store import iterate_rows, read_rows, write_rows
+    from lockstep.artifacts.rows import Row, RowBlock
+
+    rows = list(iterate_rows(read_rows(Path("data/tokenized/test"))))
+    shutil.rmtree("data/tokenized/test")
+    wrong = [Row([*row.ids[:-1], 5], row.target_start, row.answer_start) for row in rows]
+    write_rows(Path("data/tokenized/test"), [RowBlock.of(wrong)])
+    seal(Path("data/tokenized"))
+    with pytest.raises(LockstepError, match="does not end in one supervised end-of-text"):
+        after.run("evaluate")
+
+
+def test_no_answers_wanted_leaves_their_figures_out(after: Project) -> None:
+    after.set("evaluate", answers=0, samples=0)
+    after.run("evaluate")
+    metrics = after.json("metrics/evaluate.json")
+    assert set(metrics["tuned"]) == FIGURES
+    assert "nearest" not in metrics
+    assert "evaluate.samples is 0" in Path("metrics/samples.md").read_text()
+
+
+def test_a_memoriser_is_seen() -> None:
+    trained = [question(1, "what", "One answer."), question(2, "who", "Another answer")]
+    answers = {"tuned": ["one answer", "another answer!"], "base": ["none", ""]}
+    figures = copied_figures(answers, ["one answer", "the right one"], trained)
+    assert figures["tuned"] == {"copied": 1.0, "copied_wrong": 0.5, "copied_runs": 0.0}
+    assert figures["base"]["copied"] == 0
+
+
+def test_a_copied_passage_of_a_text_is_seen() -> None:
+    learnt = "one two three four five six seven eight nine ten"
+    trained = [Text("0", "0", f"before {learnt} after", "a.txt", 1)]
+    figures = copied_figures({"tuned": [learnt, "quite another " * 5]}, ["", ""], trained)
+    assert figures["tuned"]["copied"] == 0.5
+    assert 0 < figures["tuned"]["copied_runs"] < 1
+
+
+def test_the_nearest_question_shares_the_rare_words() -> None:
+    trained = ["what is the mean of a sample", "what is the variance", "what is a list"]
+    assert nearest_questions(trained, ["tell me what variance means", "a list what is", "zebra"]) == [1, 2, 0]
+    assert nearest_questions(["?", "!"], ["what"]) == [0]
+
+
+def test_questions_asked_are_a_draw_that_new_rows_do_not_reorder() -> None:
+    old = [question(number, f"q{number}", "a") for number in (7, 3, 9)]
+    asked = asked_of(old, 2)
+    assert [one.question for one in asked] == ["q3", "q7"]
+    assert [one.question for one in asked_of([*old, question(8, "new", "a")], 2)] == ["q3", "q7"]
+
+
+def test_a_text_gives_a_beginning_from_each_long_paragraph() -> None:
+    text = Text("5", "5", f"{'word ' * 30}\n\nshort\n\n{'other ' * 30}", "a.txt", 1)
+    assert [(one.id, len(one.question.split()), len(one.reference.split())) for one in asked_of([text], 9)] == [
+        ("5-0", 12, 18),
+        ("5-1", 12, 18),
+    ]
+
+
+def test_markup_in_answers_stays_text_in_markdown() -> None:
+    page = samples_markdown([{"question": "<b>#1</b>", "reference": "*x*", "base": "", "tuned": "a|b"}], "qa")
+    assert "\\<b\\>\\#1\\</b\\>" in page
+    assert "\\*x\\*" in page
+    assert "*(nothing)*" in page
+
+
+def metrics_with(**tuned: float) -> dict[str, Any]:
+    base = {"perplexity": 60.0, "gap": 0.0, "train_loss": 4.0, "loss": 4.0}
+    change = {"loss_low": -0.8, "loss_high": -0.6, "rows_improved": 0.9}
+    return {
+        "base": base,
+        "tuned": {**base, "perplexity": 30.0, **tuned},
+        "change": change,
+        "leakage": 0,
+        "test_rows": 10,
+        "kind": "qa",
+    }
+
+
+def test_the_verdict_says_how_much_and_how_sure() -> None:
+    metrics = metrics_with()
+    assert verdict(metrics) == (
+        "It got better: perplexity of held-out answers fell from 60.0 to 30.0 (95% interval −55% to −45%); "
+        "90% of 10 rows improved."
+    )
+    metrics["change"] |= {"loss_low": -0.1, "loss_high": 0.1}
+    assert verdict(metrics).startswith("No difference can be shown")
+    metrics["change"] |= {"loss_low": 0.1, "loss_high": 0.2}
+    assert verdict(metrics).startswith("It got worse")
+
+
+@pytest.mark.parametrize(
+    ("tuned", "said"),
+    [
+        ({"train_loss": 0.1, "gap": 3.0}, "by heart"),
+        ({"copied": 0.8}, "80% of its answers are training answers"),
+        ({"stopped": 0.25}, "Only 25% of its answers end"),
+        ({"repeated": 0.5}, "repeats itself"),
+    ],
+)
+def test_what_speaks_against_a_model_is_said(tuned: dict[str, float], said: str) -> None:
+    assert caveats(metrics_with()) == []
+    assert said in " ".join(caveats(metrics_with(**tuned)))
+
+
+def test_losing_to_the_nearest_question_is_said() -> None:
+    metrics = metrics_with(f1=0.2) | {"nearest": {"f1": 0.4}, "over_nearest": {"f1_high": -0.1}}
+    assert "most similar training question" in caveats(metrics)[0]
+
+
+def test_numbers_are_short_and_shares_never_rounded_to_certainty() -> None:
+    assert [number(value) for value in (0, 1234.5, 31.85, 0.0123, 1e-6)] == ["0", "1,234", "31.9", "0.0123", "1.00e-06"]
+    assert [percent(value) for value in (1, 0.999, 0.5, 0.001, 0)] == ["100%", "99.9%", "50%", "0.1%", "0%"]

@@ -1,0 +1,172 @@
+"""The train stage on tiny data: what it writes, and that the settings do what they say."""
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from projects import Project, hashes
+from training_runs import FINETUNED, losses, trained, validation_loss, weights, written
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
+
+from lockstep.training import callbacks
+from lockstep.training import trainer
+from lockstep.core.errors import LockstepError
+from lockstep.modeling.device import Hardware
+from lockstep.core.settings import load_params
+from lockstep.core.checksums import seal
+
+
+def test_training_lowers_the_loss_and_writes_model_figures_and_curves(after: Project) -> None:
+    metrics = after.json("metrics/train.json")
+    assert sorted(hashes("models/finetuned")) == FINETUNED
+    assert metrics["validation_loss"] < metrics["epochs"]["0"]["validation_loss"]
+    assert list(metrics["epochs"]) == ["0", "1", "2"]
+    assert (metrics["steps"], metrics["device"], metrics["precision"], metrics["threads"]) == (12, "cpu", "fp32", 1)
+    assert metrics["tokens"] == 2 * after.json("metrics/tokenize.json")["tokens_of_train"]
+    assert len(Path("metrics/plots/epochs.csv").read_text().splitlines()) == 4
+    assert len(Path("metrics/plots/steps.csv").read_text().splitlines()) == 13
+    assert not list(Path(".checkpoints").iterdir())
+
+
+def test_no_output_holds_a_path_or_a_date(after: Project) -> None:
+    here, today = str(after.folder.parent).encode(), time.strftime("%Y-%m-%d").encode()
+    for name in ("models/finetuned", "models/export", "metrics", "data/prepared", "data/tokenized"):
+        for path in Path(name).rglob("*"):
+            content = path.read_bytes() if path.is_file() else b""
+            assert here not in content, path
+            assert b"/tmp/" not in content, path
+            assert today not in content, path
+
+
+def test_the_same_run_gives_the_same_bytes(after: Project) -> None:
+    before = written()
+    after.run("train")
+    assert written() == before
+
+
+def test_another_seed_gives_other_weights(after: Project) -> None:
+    before = hashes("models/finetuned")["model.safetensors"]
+    after.params["seed"] = 7
+    after.set("train")
+    after.run("train")
+    assert hashes("models/finetuned")["model.safetensors"] != before
+
+
+def test_early_stopping_ends_the_run_and_puts_the_best_weights_back(after: Project) -> None:
+    after.set("train", epochs=30, early_stopping=1, keep="best", learning_rate=0.2, schedule="constant", warmup=0)
+    after.run("train")
+    metrics = after.json("metrics/train.json")
+    losses = {int(epoch): figures["validation_loss"] for epoch, figures in metrics["epochs"].items()}
+    best = min(losses, key=losses.__getitem__)
+    assert metrics["best_epoch"] == best == max(losses) - 1 < 29
+    assert metrics["steps"] == max(losses) * 6
+    assert validation_loss() == pytest.approx(losses[best], abs=1e-5)
+
+
+def test_without_validation_rows_the_last_weights_are_kept(after: Project) -> None:
+    after.set("split", train=0.8, validation=0, test=0.2)
+    after.run("prepare", "tokenize", "train")
+    metrics = after.json("metrics/train.json")
+    assert metrics["verdict"] == "no validation split, so overfitting can't be seen"
+    assert (metrics["best_epoch"], "gap" in metrics) == (2, False)
+
+
+def test_accumulated_small_batches_equal_one_large_batch(after: Project) -> None:
+    after.set("model", dropout=0)
+    large, small = (losses(after, batch_size=8 // part, accumulation=part, epochs=1) for part in (1, 4))
+    assert len(large) == 6
+    assert small == pytest.approx(large, abs=1e-4)
+
+
+def test_packed_training_equals_padded_training(after: Project) -> None:
+    after.set("model", dropout=0)
+    packed, padded = (losses(after, packing=packing, epochs=1) for packing in (True, False))
+    assert padded == pytest.approx(packed, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradient_checkpointing_gives_the_same_bytes_with_dropout_too(
+    after: Project, method: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after.set("model", dropout=0.3)
+    after.set("device", precision=precision)
+    trained(after, method=method, epochs=1)
+    before = written()["models/finetuned"]
+    forwards: list[int] = []
+    layer = GPT2MLP.forward
+    monkeypatch.setattr(GPT2MLP, "forward", lambda *args: forwards.append(1) or layer(*args))
+    trained(after, gradient_checkpointing=True)
+    assert len(forwards) > 2 * 2 * 6  # two layers, six steps, each twice; evaluation comes on top
+    assert written()["models/finetuned"] == before
+
+
+def test_bf16_trains_on_a_cpu_too_and_keeps_fp32_weights(after: Project) -> None:
+    exact = after.json("metrics/train.json")["validation_loss"]
+    after.set("device", precision="bf16")
+    after.run("train")
+    metrics = after.json("metrics/train.json")
+    assert metrics["precision"] == "bf16"
+    assert metrics["validation_loss"] == pytest.approx(exact, rel=0.05)
+    assert {weight.dtype for weight in weights().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("points", [100, 1])  # of the curve: the loss is looked at there, and before each save
+def test_a_loss_that_is_no_number_is_one_clear_line(
+    after: Project, monkeypatch: pytest.MonkeyPatch, points: int
+) -> None:
+    monkeypatch.setattr(callbacks, "CURVE_POINTS", points)
+    after.set("train", learning_rate=1e30, max_grad_norm=1e30, warmup=0)
+    with pytest.raises(LockstepError, match=r"loss is not a number any more\. Lower train\.learning_rate"):
+        after.run("train")
+    assert sorted(hashes("models/finetuned")) == FINETUNED
+
+
+def test_a_full_gpu_says_what_takes_less(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer.SumLossTrainer, "compute_loss", full)
+    with pytest.raises(LockstepError, match=r"The memory of the GPU is full\. Halve train\.batch_size .* lora"):
+        after.run("train")
+
+
+def test_every_setting_reaches_the_trainer(project: Project, tmp_path: Path) -> None:
+    project.set("train", accumulation=3, weight_decay=0.15, max_grad_norm=0.7, warmup=0.2, schedule="cosine")
+    made = trainer.training_arguments(load_params().train, Hardware("cpu", "bf16", 1), 7, tmp_path)
+    assert (made.num_train_epochs, made.per_device_train_batch_size, made.gradient_accumulation_steps) == (2, 8, 3)
+    assert (made.learning_rate, made.weight_decay, made.max_grad_norm) == (0.01, 0.15, 0.7)
+    assert (made.lr_scheduler_type, made.warmup_steps) == ("cosine", 0.2)
+    assert (made.seed, made.data_seed, made.bf16, made.output_dir) == (7, 7, True, str(tmp_path))
+
+
+@pytest.mark.parametrize(("schedule", "last"), [("linear", 0.0), ("cosine", 0.0), ("constant", 0.01)])
+def test_the_learning_rate_warms_up_and_follows_its_schedule(after: Project, schedule: str, last: float) -> None:
+    trained(after, schedule=schedule, warmup=0.5)
+    lines = [line.split(",") for line in Path("metrics/plots/steps.csv").read_text().splitlines()]
+    rates = [float(line[lines[0].index("learning_rate")]) for line in lines[1:]]
+    assert rates[:6] == sorted(rates[:6])
+    assert max(rates) == pytest.approx(0.01, rel=0.2)
+    assert rates[-1] == pytest.approx(last, abs=1e-6)
+
+
+def test_tokenized_data_that_is_wrong_is_refused_before_training(after: Project) -> None:
+    from lockstep.artifacts.row_store import write_rows
+    from lockstep.artifacts.rows import Row, RowBlock
+
+    write_rows(Path("data/tokenized/train"), [RowBlock.of([Row([1, 2, 3], 1, 1)])])
+    seal(Path("data/tokenized"))
+    with pytest.raises(LockstepError, match="Row 0 of the tokenized data does not end in one supervised end-of-text"):
+        after.run("train")
+
+
+def test_too_little_disk_is_said_before_training(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lockstep.core.atomic_files.free_bytes", lambda path: 10_000)
+    with pytest.raises(LockstepError, match=r"Too little disk for \.checkpoints: 2 MB are needed, 0 MB are free"):
+        after.run("train")
+
+
+def test_training_before_tokenizing_says_what_to_run(project: Project) -> None:
+    with pytest.raises(LockstepError, match=r"data/tokenized is missing\. Run `make tokenize` first"):
+        project.run("train")

@@ -1,0 +1,32 @@
+"""The train stage with its model in shards (FSDP), without GPUs: Accelerate is told that CPU processes are GPUs.
+
+Started by `accelerate launch` with a config file that says FSDP. Everything else is as on GPUs: PyTorch's own sharding,
+over gloo.
+"""
+
+import os
+import sys
+
+os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"
+
+import accelerate.state
+from accelerate.utils import DistributedType
+
+import stages.train
+from lockstep.modeling import distributed
+from lockstep.core.errors import run_command
+
+connect = distributed.connect
+
+
+def connect_without_gpus(*arguments: object) -> None:
+    os.environ["ACCELERATE_USE_FSDP"] = "false"  # connect would refuse
+    connect(*arguments)  # type: ignore[arg-type]
+    os.environ["ACCELERATE_USE_FSDP"] = "true"
+
+
+if __name__ == "__main__":
+    sys.argv = ["train"]
+    distributed.connect = connect_without_gpus  # type: ignore[assignment]
+    accelerate.state.PartialState._prepare_backend = lambda *_, **__: ("gloo", DistributedType.MULTI_GPU)
+    run_command(stages.train.main)

@@ -1,0 +1,125 @@
+"""Small projects in folders of their own, in which tests run the real stages."""
+
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TRAINED = ("prepare", "tokenize", "train", "evaluate", "export")
+CONTEXT = 256
+THINGS = (
+    "kettle lantern bridge violin harbour meadow pencil glacier orchard compass saddle tunnel anchor biscuit candle"
+)
+COLOURS = "amber green violet silver scarlet"
+SMALL: dict[str, dict[str, Any]] = {
+    "data": {"path": "data/raw/colours.csv"},
+    "tokenize": {"max_tokens": 64, "chunk_tokens": 32},
+    "device": {"name": "cpu", "precision": "fp32", "threads": 1},
+    "train": {"epochs": 2, "batch_size": 8, "learning_rate": 0.01},
+    "evaluate": {"samples": 2, "answers": 4, "resamples": 100},
+    "generation": {"max_new_tokens": 8},
+    "tracking": {"enabled": False},
+}
+
+
+def colour_rows(count: int) -> list[tuple[str, str]]:
+    """Questions of different lengths and their answers, none like another."""
+    things, colours = THINGS.split(), COLOURS.split()
+    return [
+        (
+            f"Which paint does the {things[i % 15]} of {things[(i // 15 + 7 * i) % 15]}{i} get{' today' * (i % 3)}?",
+            f"It gets {colours[i % 5]} paint{', number ' + str(i) if i % 2 else ''}.",
+        )
+        for i in range(count)
+    ]
+
+
+def save_base(folder: Path, vocabulary: int = 400) -> Path:
+    """Write the two-layer base model."""
+    import torch
+    from transformers import AutoModelForCausalLM, GPT2Config
+
+    from lockstep.modeling.model import save_model
+    from lockstep.pretrained.tokenizer import set_pad_token, train_tokenizer
+
+    texts = [f"Question: {question}\nAnswer: {answer}" for question, answer in colour_rows(60)]
+    tokenizer = train_tokenizer(texts, vocabulary, CONTEXT)
+    set_pad_token(tokenizer, None)
+    torch.manual_seed(3)
+    shape = {"n_positions": CONTEXT, "n_embd": 32, "n_layer": 2, "n_head": 2}
+    config = GPT2Config(vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=0, **shape)
+    save_model(AutoModelForCausalLM.from_config(config), tokenizer, folder)
+    return folder
+
+
+class Project:
+    """A folder with params.yaml as shipped but smaller, dvc.yaml, presets, data and a base model."""
+
+    def __init__(self, folder: Path, base: Path, monkeypatch: pytest.MonkeyPatch, like: Path | None = None) -> None:
+        self.folder, self.monkeypatch = folder, monkeypatch
+        monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # nothing here has to outlive a power cut
+        if like is not None:
+            shutil.copytree(like, folder)
+            monkeypatch.chdir(folder)
+            self.params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+            return
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
+        shutil.copytree(ROOT / "presets", "presets")
+        shutil.copytree(base, "models/base")
+        self.params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        for section, values in SMALL.items():
+            self.set(section, **values)
+        rows = [f'"{question}","{answer}"' for question, answer in colour_rows(60)]
+        self.put("data/raw/colours.csv", "\n".join(["question,answer", *rows]) + "\n")
+        self.put("data/raw/corrections.jsonl", "")
+
+    def set(self, section: str, **values: Any) -> None:
+        """Change settings of one section of params.yaml."""
+        self.params[section].update(values)
+        Path("params.yaml").write_text(yaml.safe_dump(self.params, sort_keys=False), encoding="utf-8")
+
+    def put(self, name: str, content: str) -> Path:
+        """Write a file."""
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+        return path
+
+    def run(self, *stages: str) -> None:
+        """Run stages in this process, one after the other."""
+        for stage in stages:
+            self.monkeypatch.setattr(sys, "argv", [stage])
+            importlib.import_module(f"stages.{stage}").main()
+
+    def command(self, stage: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a stage as people do, `python -m stages.NAME`."""
+        return subprocess.run(
+            [sys.executable, "-m", f"stages.{stage}", *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def json(self, name: str) -> Any:
+        """The value in a JSON file."""
+        return json.loads(Path(name).read_text(encoding="utf-8"))
+
+
+def hashes(folder: str | Path) -> dict[str, str]:
+    """Name -> hash of each file in a folder and below it, or of the one file."""
+    root = Path(folder)
+    files = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else [root]
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
