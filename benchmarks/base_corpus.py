@@ -26,8 +26,8 @@ from benchmarks.base_prose import (
     repeated_share,
     story_paragraph,
 )
-from lockstep.core.errors import LockstepError, run_command
 from lockstep.core.atomic_files import write_json, write_text
+from lockstep.core.errors import LockstepError, run_command
 
 MB = 1_000_000
 SHORTEST_DOCUMENT = 200  # characters

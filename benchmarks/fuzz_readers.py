@@ -27,10 +27,10 @@ import yaml
 
 from benchmarks.fuzz_inputs import befallen, settings, whole_file
 from lockstep.core.errors import LockstepError, one_line
-from lockstep.data.sources import Source
 from lockstep.core.settings import Data
-from lockstep.data.readers import Noted, read_rows
 from lockstep.data.cleaned_rows import CHUNK, clean_chunk
+from lockstep.data.readers import Noted, read_rows
+from lockstep.data.sources import Source
 
 SECONDS = 5  # of CPU time for one file
 LARGEST = 1 << 18  # bytes of one file

@@ -24,10 +24,10 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast, pipeline
 
 from benchmarks.page_section import machine, write_section
+from lockstep.artifacts.prompt import Prompt
 from lockstep.core.console import say
 from lockstep.generation.engine import Answer, Engine, Sampling, Spelling
 from lockstep.modeling.model import load_model
-from lockstep.artifacts.prompt import Prompt
 from lockstep.pretrained.tokenizer import encode, load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]

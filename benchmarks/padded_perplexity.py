@@ -22,10 +22,10 @@ import torch
 import yaml
 from torch.nn import functional
 
-from lockstep.modeling.device import Hardware
-from lockstep.modeling.model import load_model
 from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Question, read_records
+from lockstep.modeling.device import Hardware
+from lockstep.modeling.model import load_model
 from lockstep.modeling.scoring import score_rows
 from lockstep.pretrained.tokenizer import encode, load_tokenizer
 

@@ -20,9 +20,9 @@ def main() -> None:
     from torch.profiler import profile
 
     from benchmarks.training_step import SHAPES, make_model, our_loss, question_rows, synchronize
+    from lockstep.core.settings import load_params
     from lockstep.modeling.device import set_up
     from lockstep.modeling.model import set_dropout
-    from lockstep.core.settings import load_params
     from lockstep.training.fast_layers import quicken
     from lockstep.training.step import choose_step
 

@@ -104,11 +104,11 @@ def lockstep(model: Any, tokenizer: Any, rows: list, settings: dict[str, Any], f
     """This pipeline's training loop, as the train stage runs it, without validation rows or checkpoints in between."""
     from datasets import Dataset
 
-    from lockstep.training.checkpoints import StopRequest
-    from lockstep.modeling.device import set_up
-    from lockstep.modeling.model import set_dropout
     from lockstep.core.settings import Device, load_params
+    from lockstep.modeling.device import set_up
     from lockstep.modeling.distributed import ALONE
+    from lockstep.modeling.model import set_dropout
+    from lockstep.training.checkpoints import StopRequest
     from lockstep.training.trainer import Curve, Progress, make_trainer
 
     # Deterministic and saved each epoch, as always.

@@ -121,8 +121,8 @@ def main() -> None:
     options = parser.parse_args()
     from benchmarks.page_section import machine
     from benchmarks.training_step import matrix_peak
-    from lockstep.modeling.device import set_up
     from lockstep.core.settings import Device
+    from lockstep.modeling.device import set_up
 
     hardware = set_up(Device(name=options.device, precision="auto", threads="auto", deterministic=True), 0)
     rows = question_rows(options.rows + HELD_OUT)

@@ -22,9 +22,9 @@ from typing import Any
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from lockstep.core.settings import Device
 from lockstep.modeling.collate import IGNORED, collate
 from lockstep.modeling.device import Hardware, set_up
-from lockstep.core.settings import Device
 from lockstep.modeling.scoring import to_device
 from lockstep.training.fast_layers import quicken
 from lockstep.training.step import TrainingStep, choose_step

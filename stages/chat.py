@@ -4,11 +4,8 @@ Type a question and press Enter; Alt-Enter begins a new line; /help lists the co
 texts continues what you type. Each line of piped standard input is answered too.
 """
 
-if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
-    import sys
-
-    sys.stderr.write("error: Run it as `python -m stages.chat` from the project's root.\n")
-    sys.exit(2)
+if not __package__:
+    import run_by_path  # noqa: F401  (it ends the program)
 
 import argparse
 import os
@@ -21,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lockstep.chat.settings import SETTINGS, parse_setting
+from lockstep.core.entry_point import command_parser
 from lockstep.core.errors import LockstepError, run_command
 from lockstep.core.paths import EXPORT
 
@@ -48,9 +46,7 @@ def main() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m stages.chat", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = command_parser("stages.chat", __doc__)
     made.add_argument("--question", metavar="TEXT", help="answer this one question and end")
     made.add_argument(
         "--json", action="store_true", help="one JSON object for each answer: question, answer, finish, tokens"
@@ -73,8 +69,8 @@ def chat_with_model(
 
     Raises LockstepError when there is no such model or it can't be loaded.
     """
-    from lockstep.chat.session import Chat
     from lockstep.artifacts.prompt import PROMPT_FILE, Prompt, read_prompt
+    from lockstep.chat.session import Chat
     from lockstep.chat.terminal import TerminalScreen, talk
 
     check_model(model)

@@ -1,15 +1,12 @@
 """evaluate: the base and the fine-tuned model on the same test rows.
 
 Reads the splits, the base and models/finetuned; writes metrics/evaluate.json, answers.jsonl and samples.md, and the
-curves and charts in metrics/plots; then has `python -m lockstep report` lay them out as metrics/report.html. As many processes as
+curves and charts in metrics/plots; then has the report lay them out as metrics/report.html. As many processes as
 train together on this machine share the work.
 """
 
-if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
-    import sys
-
-    sys.stderr.write("error: Run it as `python -m stages.evaluate` from the project's root.\n")
-    sys.exit(2)
+if not __package__:
+    import run_by_path  # noqa: F401  (it ends the program)
 
 from typing import TYPE_CHECKING
 
@@ -22,8 +19,8 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("evaluate", __doc__)
-    from lockstep.modeling.launch import launch, launched, processes_on_this_machine
     from lockstep.core.settings import load_params
+    from lockstep.modeling.launch import launch, launched, processes_on_this_machine
 
     params = load_params()
     count = processes_on_this_machine(params.train.processes, params.train.accelerate_config, params.device)
@@ -36,20 +33,21 @@ def main() -> None:
 
 def evaluate(params: "Params") -> None:
     """Evaluate, alone or as one of the processes that do it together, of which the first writes what comes of it."""
-    from lockstep.core.console import say
-    from lockstep.evaluation.score_models import score_model
-    from lockstep.evaluation.results import answer_lines, answer_texts, evaluation_metrics, write_evidence
-    from lockstep.modeling.device import set_up
-    from lockstep.evaluation.test_set import read_held_out
-    from lockstep.modeling.model import build_model, load_model
-    from lockstep.core.paths import FINETUNED, PREPARED, REPORT, SAMPLES, TOKENIZED
-    from lockstep.modeling.distributed import connect, disconnect, started
     from lockstep.artifacts.prompt import read_prompt
-    from lockstep.evaluation.test_answers import answers_of
     from lockstep.core.checksums import check_seal
-    from lockstep.pretrained.tokenizer import load_tokenizer
+    from lockstep.core.console import say
+    from lockstep.core.paths import FINETUNED, PREPARED, REPORT, SAMPLES, TOKENIZED
+    from lockstep.core.provenance import folder_files, write_provenance
     from lockstep.core.tracking import track
+    from lockstep.evaluation.results import answer_lines, answer_texts, evaluation_metrics, write_evidence
+    from lockstep.evaluation.score_models import score_model
+    from lockstep.evaluation.test_answers import answers_of
+    from lockstep.evaluation.test_set import read_held_out
     from lockstep.evaluation.verdict import caveats, verdict
+    from lockstep.modeling.device import set_up
+    from lockstep.modeling.distributed import connect, disconnect, started
+    from lockstep.modeling.model import build_model, load_model
+    from lockstep.pretrained.tokenizer import load_tokenizer
 
     for folder, stage in ((FINETUNED, "train"), (TOKENIZED, "tokenize"), (PREPARED, "prepare")):
         check_seal(folder, stage)
@@ -76,6 +74,7 @@ def evaluate(params: "Params") -> None:
     metrics = evaluation_metrics(held_out, scored, answers, texts, params.evaluate, params.seed)
     lines = answer_lines(held_out, texts, answers)
     write_evidence(metrics, lines, scored, held_out.kind, params.evaluate.samples)
+    write_provenance("evaluate", folder_files(FINETUNED))
     lay_out_report()
     track("evaluate", params, metrics, artifacts=[path for path in (SAMPLES, REPORT) if path.exists()])
     for text in [*caveats(metrics), verdict(metrics)]:
@@ -83,7 +82,7 @@ def evaluate(params: "Params") -> None:
 
 
 def lay_out_report() -> None:
-    """Run `python -m lockstep report`. It is no part of this stage: how the report looks changes no figure, so neither it nor what
+    """Run the report command. It is no part of this stage: how the report looks changes no figure, so neither it nor what
     git says about the last commit may make DVC evaluate again."""
     import os
     import subprocess

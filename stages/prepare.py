@@ -4,11 +4,8 @@ Reads what data.path, data.files and data.corrections name; writes data/prepared
 rejects.jsonl (every row left out, with file, line and reason) and metrics/prepare.json.
 """
 
-if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
-    import sys
-
-    sys.stderr.write("error: Run it as `python -m stages.prepare` from the project's root.\n")
-    sys.exit(2)
+if not __package__:
+    import run_by_path  # noqa: F401  (it ends the program)
 
 from lockstep.core.entry_point import describe, run_stage
 
@@ -16,20 +13,21 @@ from lockstep.core.entry_point import describe, run_stage
 def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("prepare", __doc__)
-    from lockstep.data.assignment import assign_rows
-    from lockstep.core.console import say
+    from lockstep.artifacts.records import write_records
     from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines
-    from lockstep.data.sources import sources_of
-    from lockstep.data.boilerplate import leave_out_known
-    from lockstep.data.leakage import leakage
-    from lockstep.core.settings import load_params
+    from lockstep.core.checksums import seal
+    from lockstep.core.console import say
     from lockstep.core.paths import PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
+    from lockstep.core.provenance import write_provenance
+    from lockstep.core.settings import load_params
+    from lockstep.core.tracking import track
+    from lockstep.data.assignment import assign_rows
+    from lockstep.data.boilerplate import leave_out_known
+    from lockstep.data.cleaned_rows import spool_rows
+    from lockstep.data.leakage import leakage
     from lockstep.data.prepare_outputs import prepare_metrics, rejected, split_records, summary
     from lockstep.data.readers import Noted, read_rows
-    from lockstep.artifacts.records import write_records
-    from lockstep.core.checksums import seal
-    from lockstep.data.cleaned_rows import spool_rows
-    from lockstep.core.tracking import track
+    from lockstep.data.sources import sources_of
 
     params = load_params()
     sources, kind = sources_of(params.data)
@@ -51,6 +49,7 @@ def main() -> None:
         metrics = prepare_metrics(spool, rows, kind, noted, written, leaks)
         seal(folder)
     write_json(PREPARE_METRICS, metrics)
+    write_provenance("prepare", {source.name: source.path for source in sources})
     track("prepare", params, metrics)
     for line in summary(metrics):
         say("prepare", line)

@@ -4,16 +4,14 @@ Open http://127.0.0.1:5000 in a browser, or give http://127.0.0.1:5000/v1 to a c
 unless --host says otherwise; then a key is needed: see docs/serving.md.
 """
 
-if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
-    import sys
-
-    sys.stderr.write("error: Run it as `python -m stages.serve` from the project's root.\n")
-    sys.exit(2)
+if not __package__:
+    import run_by_path  # noqa: F401  (it ends the program)
 
 import argparse
 import os
 from typing import TYPE_CHECKING
 
+from lockstep.core.entry_point import command_parser
 from lockstep.core.errors import LockstepError, run_command
 from lockstep.core.paths import EXPORT
 
@@ -50,12 +48,12 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(arguments.threads or model_threads())
-    from lockstep.server.scheduler import Scheduler
     from lockstep.chat.load_export import load_exported
     from lockstep.pretrained.hub import resolve_base
-    from lockstep.server.card_markdown import read_card
-    from lockstep.server.service import Service
     from lockstep.server.app import create_app
+    from lockstep.server.card_markdown import read_card
+    from lockstep.server.scheduler import Scheduler
+    from lockstep.server.service import Service
     from lockstep.server.waitress_server import WebServer, serve_until
 
     assistant = load_exported(arguments.model, arguments.revision)
@@ -76,9 +74,7 @@ def main() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m stages.serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = command_parser("stages.serve", __doc__)
     made.add_argument("--model", default=str(EXPORT), metavar="MODEL", help=f"a folder or a Hub id (default: {EXPORT})")
     made.add_argument("--revision", metavar="COMMIT", help="which commit of a Hub id")
     made.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")

@@ -4,11 +4,8 @@ Reads data/prepared; writes data/tokenized/{train,validation,test}, the tokenize
 metrics/tokenize.json.
 """
 
-if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
-    import sys
-
-    sys.stderr.write("error: Run it as `python -m stages.tokenize` from the project's root.\n")
-    sys.exit(2)
+if not __package__:
+    import run_by_path  # noqa: F401  (it ends the program)
 
 from lockstep.core.entry_point import describe, run_stage
 
@@ -16,17 +13,18 @@ from lockstep.core.entry_point import describe, run_stage
 def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("tokenize", __doc__)
-    from lockstep.artifacts.row_store import write_rows
-    from lockstep.core.console import say
-    from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines
-    from lockstep.core.settings import load_params
-    from lockstep.core.paths import PREPARED, TOKENIZE_METRICS, TOKENIZED
     from lockstep.artifacts.prompt import Prompt, write_prompt
-    from lockstep.tokenization.row_workers import RowMaker
+    from lockstep.artifacts.row_store import write_rows
+    from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines
     from lockstep.core.checksums import check_seal, seal
-    from lockstep.tokenization.base_tokenizer import base_tokenizer, prepared_kind, rejected, token_metrics
-    from lockstep.pretrained.tokenizer import encoder_of, save_tokenizer
+    from lockstep.core.console import say
+    from lockstep.core.paths import PREPARED, SPLITS, TOKENIZE_METRICS, TOKENIZED, prepared_split
+    from lockstep.core.provenance import write_provenance
+    from lockstep.core.settings import load_params
     from lockstep.core.tracking import track
+    from lockstep.pretrained.tokenizer import encoder_of, save_tokenizer
+    from lockstep.tokenization.base_tokenizer import base_tokenizer, prepared_kind, rejected, token_metrics
+    from lockstep.tokenization.row_workers import RowMaker
 
     params = load_params()
     check_seal(PREPARED, "prepare")
@@ -41,6 +39,7 @@ def main() -> None:
         write_json_lines(folder / "rejects.jsonl", rejected(maker.noted))
         seal(folder)
     write_json(TOKENIZE_METRICS, metrics)
+    write_provenance("tokenize", {path.as_posix(): path for path in map(prepared_split, SPLITS)})
     track("tokenize", params, metrics)
     rows = sum(metrics["rows"].values())
     cut = metrics["truncated"] + metrics["dropped"]

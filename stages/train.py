@@ -1,15 +1,12 @@
 """train: base model + rows -> fine-tuned model and learning curves.
 
 Reads data/tokenized and the base; writes models/finetuned, metrics/train.json, what it ran on in
-metrics/provenance.json, and metrics/plots. Interrupted, it goes on from its last checkpoint and ends with the same
+metrics/provenance/train.json, and metrics/plots. Interrupted, it goes on from its last checkpoint and ends with the same
 bytes.
 """
 
-if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
-    import sys
-
-    sys.stderr.write("error: Run it as `python -m stages.train` from the project's root.\n")
-    sys.exit(2)
+if not __package__:
+    import run_by_path  # noqa: F401  (it ends the program)
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -24,9 +21,9 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("train", __doc__)
-    from lockstep.modeling.launch import launch, launched, processes_to_launch
     from lockstep.core.settings import load_params
     from lockstep.core.stage_deps import Inputs
+    from lockstep.modeling.launch import launch, launched, processes_to_launch
 
     inputs = Inputs.of("train")
     params = load_params()
@@ -45,24 +42,24 @@ def train(params: "Params", inputs: "Inputs") -> None:
     inputs: as they were when the stage began. Where they changed since, LockstepError is raised while the checkpoints
     are still there: put back as they were, training goes on from the last.
     """
+    from lockstep.artifacts.prompt import read_prompt
     from lockstep.artifacts.row_store import read_rows, stored_blocks
-    from lockstep.training.checkpoints import StopRequest
-    from lockstep.core.console import say
+    from lockstep.artifacts.rows import audit
     from lockstep.core.atomic_files import require_space
+    from lockstep.core.checksums import check_seal
+    from lockstep.core.console import say
+    from lockstep.core.paths import CHECKPOINTS, SPLITS, TOKENIZED, TOKENIZER
+    from lockstep.core.tracking import begin
     from lockstep.modeling.device import set_up
+    from lockstep.modeling.distributed import connect, disconnect, started
     from lockstep.modeling.launch import read_config
     from lockstep.modeling.model import count_parameters
-    from lockstep.core.paths import CHECKPOINTS, SPLITS, TOKENIZED, TOKENIZER
-    from lockstep.modeling.distributed import connect, disconnect, started
-    from lockstep.artifacts.prompt import read_prompt
-    from lockstep.training.provenance import provenance
-    from lockstep.artifacts.rows import audit
-    from lockstep.training.runs import training_run
-    from lockstep.core.checksums import check_seal
     from lockstep.pretrained.tokenizer import load_tokenizer
-    from lockstep.core.tracking import begin
-    from lockstep.training.trainer import disk_needed, finished_model, make_trainer, run
+    from lockstep.training.checkpoints import StopRequest
+    from lockstep.training.environment import training_environment
+    from lockstep.training.runs import training_run
     from lockstep.training.trainable_weights import count_trained
+    from lockstep.training.trainer import disk_needed, finished_model, make_trainer, run
 
     check_seal(TOKENIZED, "tokenize")
     processes = started(params.train.processes)
@@ -72,7 +69,7 @@ def train(params: "Params", inputs: "Inputs") -> None:
     prompt = read_prompt(TOKENIZED, "make tokenize")
     tokenizer = load_tokenizer(TOKENIZER, "data/tokenized")
     model = model_to_train(params, tokenizer)
-    made_from = provenance(hardware, params.model)
+    made_from = training_environment(hardware, params.model)
     trained = count_trained(model)
     weights = count_parameters(model) - (trained if params.train.method == "lora" else 0)  # of the model that comes out
     if processes.first:
@@ -97,8 +94,8 @@ def train(params: "Params", inputs: "Inputs") -> None:
 
 def model_to_train(params: "Params", tokenizer: Any) -> Any:
     """The base, with LoRA's matrices where they are asked for."""
-    from lockstep.training.lora import add_adapters
     from lockstep.modeling.model import build_model
+    from lockstep.training.lora import add_adapters
 
     model = build_model(params.model, tokenizer)
     return add_adapters(model, params.train.lora, params.model.base) if params.train.method == "lora" else model
@@ -115,16 +112,17 @@ def write(
 ) -> None:
     """Write the model, the figures and the curves. sizes: numbers of weights, for the figures. made_from: see
     provenance."""
-    from lockstep.training.lora import merge_adapters
-    from lockstep.core.console import say
-    from lockstep.training.learning_curves import write_curves
-    from lockstep.core.atomic_files import whole_folder, write_json
-    from lockstep.training.fit_diagnosis import fit_metrics
-    from lockstep.modeling.model import save_model
-    from lockstep.core.paths import FINETUNED, PROVENANCE, TRAIN_METRICS
     from lockstep.artifacts.prompt import write_prompt
+    from lockstep.core.atomic_files import whole_folder, write_json
     from lockstep.core.checksums import seal
+    from lockstep.core.console import say
+    from lockstep.core.paths import FINETUNED, TOKENIZED, TRAIN_METRICS
+    from lockstep.core.provenance import folder_files, write_provenance
     from lockstep.core.tracking import track
+    from lockstep.modeling.model import save_model
+    from lockstep.training.fit_diagnosis import fit_metrics
+    from lockstep.training.learning_curves import write_curves
+    from lockstep.training.lora import merge_adapters
 
     if params.train.method == "lora":
         model = merge_adapters(model, trainer.train_dataset, tokenizer.pad_token_id)
@@ -137,7 +135,7 @@ def write(
     metrics |= sizes | {"tokens": int(epochs[-1]["tokens"]), "steps": trainer.state.global_step}
     metrics |= asdict(trainer.hardware)
     write_json(TRAIN_METRICS, metrics)
-    write_json(PROVENANCE, made_from)
+    write_provenance("train", folder_files(TOKENIZED), **made_from)
     write_curves(trainer.curves)
     track("train", params, metrics, curve=trainer.curves.steps)
     say("train", f"{metrics['verdict']}; the weights of epoch {metrics['kept_epoch']} are kept")

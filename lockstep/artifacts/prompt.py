@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from lockstep.core.errors import LockstepError
 from lockstep.core.atomic_files import read_json, write_json
+from lockstep.core.errors import LockstepError
 from lockstep.core.template import ANSWER, QUESTION, has_both_fields
 
 PROMPT_FILE = "prompt.json"  # lies beside a model and says how to talk to it

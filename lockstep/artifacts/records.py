@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from lockstep.core.errors import LockstepError
 from lockstep.core.atomic_files import whole_file
+from lockstep.core.errors import LockstepError
 
 PIECE = 1 << 19  # characters; as much as is worth sending to another process
 REMEDY = "Run `make prepare` to make it again."

@@ -12,8 +12,8 @@ import pyarrow as pa
 from datasets import Dataset, Features, List, Value, disable_progress_bars
 from datasets.arrow_writer import ArrowWriter
 
-from lockstep.core.errors import LockstepError
 from lockstep.artifacts.rows import Row, RowBlock, even_blocks
+from lockstep.core.errors import LockstepError
 
 FEATURES = Features({"input_ids": List(Value("int32")), "target_start": Value("int32"), "answer_start": Value("int32")})
 ROWS_PER_WRITE = 1000  # of every piece of the file but the last, so that its bytes do not tell how rows came

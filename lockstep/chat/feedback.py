@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from lockstep.core.errors import LockstepError
 from lockstep.core.atomic_files import cannot_write, sync_folder
+from lockstep.core.errors import LockstepError
 from lockstep.core.paths import CHECKPOINTS, CORRECTIONS
 
 Verdict = Literal["good", "bad", "fixed"]

@@ -1,12 +1,12 @@
-"""An exported model, loaded only if its weights are those its receipt names."""
+"""A model loaded to be talked to; an exported one only if its weights are those that its receipt names."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lockstep.core.errors import LockstepError
 from lockstep.core.atomic_files import read_json
-from lockstep.core.hashes import sha256_file
+from lockstep.core.checksums import sha256_file
+from lockstep.core.errors import LockstepError
 from lockstep.core.paths import EXPORT, RECEIPT
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ def load_exported(model: str, revision: str | None = None) -> "Assistant":
 
     Raises LockstepError when the model can't be loaded or its weights are not those of its receipt.
     """
-    from lockstep.generation.conversation import load_assistant
     from lockstep.pretrained.hub import is_folder, resolve_base
 
     folder = Path(model) if is_folder(model) else resolve_base(model, revision)
@@ -29,6 +28,39 @@ def load_exported(model: str, revision: str | None = None) -> "Assistant":
             return load_assistant(model, revision)
         finally:
             hashed.result()  # wrong weights explain whatever else went wrong
+
+
+def load_assistant(model: str, revision: str | None = None) -> "Assistant":
+    """Load an exported model from a folder or Hub id, ready to talk.
+
+    A model without our prompt.json (any causal language model) is talked to with the default template.
+    Raises LockstepError when it can't be loaded.
+    """
+    import torch
+
+    from lockstep.artifacts.prompt import PROMPT_FILE, Prompt, read_prompt
+    from lockstep.generation.conversation import Assistant
+    from lockstep.generation.engine import Engine, Sampling
+    from lockstep.modeling.model import load_model
+    from lockstep.pretrained.hub import resolve_base
+    from lockstep.pretrained.model_folder import check_generation
+    from lockstep.pretrained.tokenizer import load_tokenizer
+
+    folder = resolve_base(model, revision)
+    check_generation(folder, model)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = load_model(folder, model).to(device)  # type: ignore[arg-type]
+    tokenizer = load_tokenizer(folder, model)
+    prompt = read_prompt(folder, "make export") if (folder / PROMPT_FILE).exists() else Prompt()
+    config = loaded.generation_config
+    sampling = Sampling(
+        max_new_tokens=config.max_new_tokens or Sampling().max_new_tokens,
+        temperature=(1.0 if config.temperature is None else config.temperature) if config.do_sample else 0.0,
+        top_p=config.top_p or 1.0,
+        top_k=config.top_k or 0,
+        repetition_penalty=config.repetition_penalty or 1.0,
+    )
+    return Assistant(Engine(loaded, tokenizer), prompt, sampling, prompt.history_turns, Path(model).name)
 
 
 def check_sizes(folder: Path) -> None:

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lockstep.chat.settings import SETTINGS, change, current, did_you_mean, parse_setting
 from lockstep.chat.feedback import Verdict, append_correction
+from lockstep.chat.settings import SETTINGS, change, current, did_you_mean, parse_setting
+from lockstep.chat.transcript import save_transcript
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import CORRECTIONS
-from lockstep.chat.transcript import save_transcript
 
 if TYPE_CHECKING:  # torch is loaded beside the first prompt, not before it
     from lockstep.generation.conversation import Assistant, Conversation, Turn

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from lockstep.chat.session import COMMANDS, Chat, NoConversationError
+from lockstep.chat.word_wrap import MARGIN, WordWrap, wrapped_lines
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import CHECKPOINTS
-from lockstep.chat.word_wrap import MARGIN, WordWrap, wrapped_lines
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession

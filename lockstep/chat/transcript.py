@@ -4,8 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lockstep.core.errors import LockstepError
 from lockstep.core.atomic_files import write_json, write_json_lines, write_text
+from lockstep.core.errors import LockstepError
 
 if TYPE_CHECKING:
     from lockstep.generation.conversation import Conversation

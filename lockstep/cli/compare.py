@@ -4,20 +4,12 @@ Compares with the commit where this branch left main, or with the one --against 
 request's comment should say; --out writes it to a file.
 """
 
-if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
-    import sys
-
-    sys.stderr.write("error: Run it as `python -m lockstep compare` from the project's root.\n")
-    sys.exit(2)
-
-import argparse
-
-from lockstep.core.errors import run_command
+from lockstep.core.entry_point import command_parser
 
 
 def main() -> None:
     """Write the comparison. Raises LockstepError when there is nothing to compare, or nothing to compare with."""
-    parser = argparse.ArgumentParser(prog="python -m lockstep compare", description=__doc__)
+    parser = command_parser("lockstep compare", __doc__)
     parser.add_argument("--against", metavar="REVISION", help="a commit, tag or branch; default: where HEAD left main")
     parser.add_argument("--branch", metavar="BRANCH", help="compare with where HEAD left this branch; default: main")
     parser.add_argument("--out", metavar="FILE", help="write the Markdown there instead of printing it")
@@ -25,13 +17,13 @@ def main() -> None:
     import sys
     from pathlib import Path
 
-    from lockstep.review.pr_comment import comment
-    from lockstep.review.compare import read_snapshot, require_evaluated
     from lockstep.core.atomic_files import read_json, write_text
-    from lockstep.review.gates import check_gates
-    from lockstep.core.settings import load_params
     from lockstep.core.paths import EVALUATE_METRICS
     from lockstep.core.revisions import merge_base, resolve
+    from lockstep.core.settings import load_params
+    from lockstep.review.compare import read_snapshot, require_evaluated
+    from lockstep.review.gates import check_gates
+    from lockstep.review.pr_comment import comment
 
     params = load_params()
     here = read_snapshot(None)
@@ -45,7 +37,3 @@ def main() -> None:
         write_text(Path(arguments.out), text)
     else:
         sys.stdout.write(text)
-
-
-if __name__ == "__main__":
-    run_command(main)

@@ -5,16 +5,9 @@ Ends with 0 if every stage is bit-exact, or within tolerance on other hardware; 
 something has to be put right first.
 """
 
-if __name__ == "__main__" and not __package__:  # run by path, this folder's tokenize.py hides Python's own
-    import sys
-
-    sys.stderr.write("error: Run it as `python -m lockstep verify` from the project's root.\n")
-    sys.exit(2)
-
-import argparse
 from typing import TYPE_CHECKING
 
-from lockstep.core.errors import run_command
+from lockstep.core.entry_point import command_parser
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,18 +21,16 @@ NOT_THE_SAME = 1  # exit code
 
 def main() -> None:
     """Verify HEAD. Raises LockstepError for what the user can put right."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lockstep verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("lockstep verify", __doc__)
     parser.add_argument("--keep", action="store_true", help="leave the clone and say where it is")
     keep = parser.parse_args().keep
     import signal
     import sys
 
-    from lockstep.verify.clean_clone import committed_lock, require_committed
     from lockstep.core.console import say
-    from lockstep.verify.cleanup_guard import Guard
     from lockstep.core.revisions import resolve
+    from lockstep.verify.clean_clone import committed_lock, require_committed
+    from lockstep.verify.cleanup_guard import Guard
     from lockstep.verify.judge import DIFFERENT, conclusion
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it ends as Ctrl-C does: cleaned up
@@ -59,12 +50,12 @@ def main() -> None:
 
 def prepare_clone(commit: str, lock: "Lock", guard: "Guard") -> "Path":
     """The project in a fresh clone, with all inputs. Raises LockstepError where it could not come out the same."""
-    from lockstep.verify.clean_clone import bring_inputs, clone_commit, require_reproducible, switch_off_reports
     from lockstep.core.console import say
-    from lockstep.pretrained.hub import is_folder
-    from lockstep.verify.dvc_lock import inputs_of
-    from lockstep.core.settings import load_params
     from lockstep.core.paths import PARAMS
+    from lockstep.core.settings import load_params
+    from lockstep.pretrained.hub import is_folder
+    from lockstep.verify.clean_clone import bring_inputs, clone_commit, require_reproducible, switch_off_reports
+    from lockstep.verify.dvc_lock import inputs_of
 
     project = clone_commit(commit, guard.folder / "clone")
     params = load_params(project / PARAMS)
@@ -79,19 +70,19 @@ def prepare_clone(commit: str, lock: "Lock", guard: "Guard") -> "Path":
 
 def compare_rerun(project: "Path", lock: "Lock", guard: "Guard") -> "list[Finding]":
     """Run the clone's pipeline and say the verdict on each stage when it is done."""
-    from lockstep.review.compare import flat
     from lockstep.core.console import say
-    from lockstep.core.paths import PROVENANCE
-    from lockstep.verify.rerun import first_file, read_lock, read_outputs, read_values, rerun
+    from lockstep.core.paths import TRAIN_PROVENANCE
+    from lockstep.review.compare import flat
     from lockstep.verify.judge import JUDGED, changed_base, judge, judged_figures, machine_changes, told_change
+    from lockstep.verify.rerun import first_file, read_lock, read_outputs, read_values, rerun
 
     outputs = read_outputs(project, lock)
-    provenance = outputs.values.get(str(PROVENANCE), {})
+    provenance = outputs.values.get(str(TRAIN_PROVENANCE), {})
     findings: dict[str, Finding] = {}
     elsewhere = False
     for stage in rerun(project, guard):
-        if str(PROVENANCE) in lock[stage].outs:
-            here = read_values(project / PROVENANCE)
+        if str(TRAIN_PROVENANCE) in lock[stage].outs:
+            here = read_values(project / TRAIN_PROVENANCE)
             changed = machine_changes(provenance, here)
             elsewhere = bool(changed)
             if changed:
@@ -107,7 +98,3 @@ def compare_rerun(project: "Path", lock: "Lock", guard: "Guard") -> "list[Findin
         findings[stage] = judge(stage, lock, read_lock(project), findings, figures, named)
         say(stage, str(findings[stage]))
     return list(findings.values())
-
-
-if __name__ == "__main__":
-    run_command(main)

@@ -1,1 +1,1 @@
-"""What every stage and command needs: errors, settings, paths, files written whole, hashes, the console, the tracker."""
+"""What every stage and command needs; it imports no other package of ours."""

@@ -18,11 +18,15 @@ LAUNCHED_BY = "LOCKSTEP_LAUNCHED_BY"  # environment variable: the process that c
 
 def describe(name: str, text: str | None) -> None:
     """Answer --help with the stage's docstring, refuse arguments it does not take, and set the environment."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m stages.{name}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.parse_args()
+    command_parser(f"stages.{name}", text).parse_args()
     set_environment()
+
+
+def command_parser(module: str, text: str | None) -> argparse.ArgumentParser:
+    """A parser for `python -m MODULE` whose --help shows a docstring as it is written."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def set_environment() -> None:

@@ -1,11 +1,12 @@
 """The one error a user can cause, and the one place that turns it into an exit code."""
 
+import difflib
 import errno
 import io
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 USER_ERROR = 2  # exit code for bad input or parameters
@@ -55,6 +56,15 @@ def write_failure(error: Exception) -> str | None:
 def shortened(text: str, longest: int = 40) -> str:
     """The text, cut where it is too long to stand in a message. longest: in characters."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def did_you_mean(word: str, known: Iterable[str], lead: str = "Did you mean ", cutoff: float = 0.6) -> str:
+    """'Did you mean ...?' where a known word is close to a misspelt one, else an empty text.
+
+    lead: what stands before the known word. cutoff: of difflib's similarity, 0 to 1.
+    """
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    return f"{lead}{close[0]}?" if close else ""
 
 
 def one_line(text: str) -> str:

@@ -26,7 +26,8 @@ METRICS = Path("metrics")
 PREPARE_METRICS = METRICS / "prepare.json"
 TOKENIZE_METRICS = METRICS / "tokenize.json"
 TRAIN_METRICS = METRICS / "train.json"
-PROVENANCE = METRICS / "provenance.json"
+PROVENANCE = METRICS / "provenance"  # a file of each stage: what it was made from
+TRAIN_PROVENANCE = PROVENANCE / "train.json"
 EVALUATE_METRICS = METRICS / "evaluate.json"
 SAMPLES = METRICS / "samples.md"
 ANSWERS = METRICS / "answers.jsonl"
@@ -54,3 +55,12 @@ def project_root() -> Path:
     """
     root = Path(os.environ.get("DVC_ROOT", "")).resolve()
     return root if Path.cwd().is_relative_to(root / ".dvc" / "tmp") else Path()
+
+
+def shown_path(path: str | Path) -> str:
+    """The path as it may stand in what is published: of one that leads out of the project the last name only."""
+    path = Path(path).expanduser()
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    inside = not path.is_absolute() and ".." not in path.parts
+    return os.fsencode(path.as_posix() if inside else path.name).decode("utf-8", errors="replace")

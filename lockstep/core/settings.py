@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from lockstep.core.errors import LockstepError
-from lockstep.core.settings_errors import describe_problems
 from lockstep.core.paths import PARAMS
+from lockstep.core.settings_errors import describe_problems
 from lockstep.core.template import has_both_fields
 from lockstep.core.yaml_files import read_yaml
 

@@ -4,12 +4,12 @@ DVC hashes data, code and settings after a stage has ended. What somebody change
 the next run, would be locked, and kept in the run cache, as what the result was made from.
 """
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lockstep.core.checksums import files_below
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import PARAMS
 from lockstep.core.yaml_files import read_yaml
@@ -29,13 +29,13 @@ class Inputs:
         """As they are now; none in a folder without dvc.yaml. Raises LockstepError where params.yaml can't be read."""
         if not PIPELINE.exists():
             return cls(stage, {})
-        declared, settings = read_yaml(PIPELINE)["stages"][stage], read_yaml(PARAMS)
+        settings = read_yaml(PARAMS)
         found: dict[str, Any] = {}
-        for key in declared.get("params", []):
-            found |= {f"{PARAMS}: {name}": value for name, value in _leaves(key, _setting(settings, key))}
-        for dep in declared["deps"]:
-            path = re.sub(r"\$\{(.+?)\}", lambda name: str(_setting(settings, name[1])), dep)
-            found |= {str(file): _state(file) for file in _files(Path(path))}
+        for key, value in declared_settings(stage).items():
+            found |= {f"{PARAMS}: {name}": leaf for name, leaf in _leaves(key, value)}
+        for dep in read_yaml(PIPELINE)["stages"][stage]["deps"]:
+            path = Path(re.sub(r"\$\{(.+?)\}", lambda name: str(_setting(settings, name[1])), dep))
+            found |= {str(file): _state(file) for file in files_below(path) or [path]}
         return cls(stage, found)
 
     def require_unchanged(self) -> None:
@@ -46,9 +46,21 @@ class Inputs:
                 raise LockstepError(f"{name} changed while {self.stage} ran.", "Run again.")
 
 
-def stage_deps(stage: str) -> list[str]:
-    """The files and folders that dvc.yaml says a stage depends on, sorted; without those that params.yaml names."""
-    return sorted(dep for dep in read_yaml(PIPELINE)["stages"][stage]["deps"] if "${" not in dep)
+def stage_deps(stage: str, root: Path = Path()) -> list[str]:
+    """The files and folders that dvc.yaml says a stage depends on, sorted; without those that params.yaml names.
+
+    root: the folder of dvc.yaml.
+    """
+    return sorted(dep for dep in read_yaml(root / PIPELINE)["stages"][stage]["deps"] if "${" not in dep)
+
+
+def declared_settings(stage: str, root: Path = Path()) -> dict[str, Any]:
+    """The parts of params.yaml that dvc.yaml says a stage reads: 'section' or 'section.name' -> value.
+
+    root: the folder of dvc.yaml.
+    """
+    settings = read_yaml(PARAMS)
+    return {key: _setting(settings, key) for key in read_yaml(root / PIPELINE)["stages"][stage].get("params", [])}
 
 
 def _setting(settings: Any, key: str) -> Any:
@@ -63,13 +75,6 @@ def _leaves(key: str, value: Any) -> list[tuple[str, Any]]:
     if not isinstance(value, dict):
         return [(key, value)]
     return [leaf for name, inner in value.items() for leaf in _leaves(f"{key}.{name}", inner)]
-
-
-def _files(path: Path) -> list[Path]:
-    """A file, or those in a folder and below it."""
-    if not path.is_dir():
-        return [path]
-    return [Path(root) / name for root, _, names in os.walk(path) for name in names]
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -16,10 +16,11 @@ from typing import Any
 
 import psutil
 
-from lockstep.core.console import warn
 from lockstep.core.atomic_files import write_json
-from lockstep.core.settings import Params
+from lockstep.core.checksums import files_below, sha256_file
+from lockstep.core.console import warn
 from lockstep.core.paths import CHECKPOINTS, project_root
+from lockstep.core.settings import Params
 
 PIPELINE_RUN = CHECKPOINTS / "pipeline_run.json"  # the parent's id, whose it is, and the children that have not ended
 DVC_LOCK = Path("dvc.lock")
@@ -202,7 +203,7 @@ def _pipeline_process() -> psutil.Process:
 
 def tags_of(params: Params) -> dict[str, str]:
     """Commit, whether the work tree differs from it, and hashes of dvc.lock and of the data; no commit outside git."""
-    tags = {"dvc_lock": _hash([DVC_LOCK]), "data_hash": _hash(_data_files(Path(params.data.path)))}
+    tags = {"dvc_lock": _hash([DVC_LOCK]), "data_hash": _hash(files_below(Path(params.data.path)))}
     commit = _git("rev-parse", "HEAD")
     if commit:
         dirty = "true" if _git("status", "--porcelain", "--untracked-files=no") else "false"
@@ -210,19 +211,10 @@ def tags_of(params: Params) -> dict[str, str]:
     return tags
 
 
-def _data_files(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-
-
 def _hash(files: Sequence[Path]) -> str:
-    """SHA-256 of the files' bytes, one after the other; 'none' where there is none."""
-    digest, found = hashlib.sha256(), False
-    for path in files:
-        if path.is_file():
-            found = True
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16] if found else "none"
+    """A hash of the files' bytes; 'none' where there is none."""
+    digests = [sha256_file(path) for path in files if path.is_file()]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16] if digests else "none"
 
 
 def _git(*arguments: str) -> str:

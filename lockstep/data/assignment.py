@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lockstep.core.settings import Split
+from lockstep.data.cleaned_rows import LONG_ANSWER, Spool
+from lockstep.data.leakage import pairs_across
 from lockstep.data.near_duplicates import Rows, cluster_rows, merge
 from lockstep.data.sketches import Sketches
-from lockstep.data.leakage import pairs_across
-from lockstep.core.settings import Split
 from lockstep.data.splitting import Labels, split_clusters
-from lockstep.data.cleaned_rows import LONG_ANSWER, Spool
 
 NEAR_IDENTICAL = 0.9  # Jaccard similarity from which two long answers are the same but for trifles
 MERGED = -1  # label of a row that repeats an earlier one

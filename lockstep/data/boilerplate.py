@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lockstep.core.errors import LockstepError
-from lockstep.data.sketches import ascending
-from lockstep.data.leakage import PARAGRAPHS, paragraph_keys
-from lockstep.core.parallel import ordered_map
 from lockstep.artifacts.records import Lines, Text, iterate_records, record_lines, write_records
+from lockstep.core.errors import LockstepError
+from lockstep.core.parallel import ordered_map
+from lockstep.data.leakage import PARAGRAPHS, paragraph_keys
+from lockstep.data.sketches import ascending
 
 
 @dataclass(frozen=True, slots=True)

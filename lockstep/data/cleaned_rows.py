@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lockstep.data.cleaning import MISSING, clean_text, holds_html
-from lockstep.core.errors import LockstepError
 from lockstep.core.atomic_files import whole_file
-from lockstep.data.sketches import Fingerprints, content_id, fingerprint, joined
+from lockstep.core.errors import LockstepError
 from lockstep.core.parallel import ordered_map
+from lockstep.data.cleaning import MISSING, clean_text, holds_html
 from lockstep.data.readers import RawRow
+from lockstep.data.sketches import Fingerprints, content_id, fingerprint, joined
 
 CHUNK = 4096  # rows cleaned at once
 LONG_ANSWER = 8  # words from which two rows with the same answer are taken to ask the same

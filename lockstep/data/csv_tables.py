@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from lockstep.data.charset import open_text
 from lockstep.core.errors import LockstepError
+from lockstep.data.charset import open_text
 
 Row = tuple[int, dict[str, Any]]  # line in the file, cells by column name
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from lockstep.data.columns import CHATS
-from lockstep.data.charset import open_text
 from lockstep.core.errors import LockstepError, shortened
-from lockstep.data.json_problems import json_problem, unique
+from lockstep.data.charset import open_text
+from lockstep.data.columns import CHATS
 from lockstep.data.csv_tables import Row
+from lockstep.data.json_problems import json_problem, unique
 
 PIECE = 1 << 20  # characters read at once
 LONGEST_OBJECT = 1 << 26  # characters of one object of an array

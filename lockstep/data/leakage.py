@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lockstep.artifacts.records import Lines, Question, record_lines
+from lockstep.core.parallel import ordered_map
 from lockstep.data.near_duplicates import PAIRS_AT_ONCE, ROWS_AT_ONCE, Rows, alike, equal_neighbours, marks
 from lockstep.data.sketches import Fingerprints, Sketches, ascending, fingerprint, joined
-from lockstep.core.parallel import ordered_map
-from lockstep.artifacts.records import Lines, Question, record_lines
 
 CROWD = 500  # rows that share a shingle; in larger crowds only so many neighbours are compared
 LONG = 8  # words from which an answer or a paragraph counts

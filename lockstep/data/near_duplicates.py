@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lockstep.data.sketches import SKETCH, Sketches, mix
 from lockstep.core.parallel import ordered_map
+from lockstep.data.sketches import SKETCH, Sketches, mix
 
 Rows = NDArray[np.int64]
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lockstep.data.assignment import MARKED_BAD, MERGED, Assignment
-from lockstep.core.paths import SPLITS
-from lockstep.data.readers import Noted
 from lockstep.artifacts.records import Question, Record, Text
+from lockstep.core.paths import SPLITS
+from lockstep.data.assignment import MARKED_BAD, MERGED, Assignment
 from lockstep.data.cleaned_rows import Reject, Spool
 from lockstep.data.passages import NEW_DOCUMENT
+from lockstep.data.readers import Noted
 
 JOINED_CHARS = 1_000_000  # characters; passages are joined again up to about this length
 PERCENTILES = (50, 90, 99)

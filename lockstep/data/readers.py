@@ -7,15 +7,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from lockstep.data.columns import PairColumns
 from lockstep.core.console import say
-from lockstep.data.charset import find_encoding, open_text, shown_encoding
 from lockstep.core.errors import LockstepError
-from lockstep.data.sources import Source
-from lockstep.data.json_files import read_json_rows
 from lockstep.core.settings import Data
+from lockstep.data.charset import find_encoding, open_text, shown_encoding
+from lockstep.data.columns import PairColumns
 from lockstep.data.csv_tables import DELIMITERS, Row, read_parquet, read_table
+from lockstep.data.json_files import read_json_rows
 from lockstep.data.passages import Passage, read_passages
+from lockstep.data.sources import Source
 
 VERDICTS = ("good", "fixed", "bad")
 PEEK = 100  # rows whose keys are looked at, as the objects of a JSON file need not all have the same

@@ -5,10 +5,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from lockstep.data.charset import cannot_read
 from lockstep.core.errors import LockstepError, shortened
+from lockstep.core.paths import CORRECTIONS, shown_path
 from lockstep.core.settings import Data
-from lockstep.core.paths import CORRECTIONS
+from lockstep.data.charset import cannot_read
 
 TEXT_ENDINGS = (".txt", ".text", ".md", ".markdown")
 TABLE_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
@@ -55,7 +55,7 @@ def find_sources(where: str, files: str | list[str], corrections: str | None = N
             return _in_folder(path, [files] if isinstance(files, str) else files, corrections)
         if path.is_symlink() or path.exists():
             _require_file(path)
-            return [Source(path, _shown(path), corrections=_is_same(path, corrections))]
+            return [Source(path, shown_path(path), corrections=_is_same(path, corrections))]
     except OSError as error:  # too long a name, or a folder that may not be read
         raise cannot_read(Path(error.filename or path), error) from None
     if any(character in where for character in GLOB):
@@ -76,7 +76,7 @@ def find_corrections(corrections: str) -> list[Source]:
             return []
     except OSError as error:
         raise cannot_read(path, error) from None
-    return [Source(path, _shown(path), corrections=True)]
+    return [Source(path, shown_path(path), corrections=True)]
 
 
 def kind_of(sources: list[Source], wanted: str) -> str:
@@ -118,7 +118,7 @@ def _in_folder(folder: Path, patterns: list[str], corrections: str | None) -> li
             _require_file(path)
             if not _is_same(path, corrections):
                 name = path.relative_to(folder).as_posix()
-                found[name] = Source(path, f"{_shown(folder)}/{_shown(Path(name))}".removeprefix("./"))
+                found[name] = Source(path, f"{shown_path(folder)}/{shown_path(Path(name))}".removeprefix("./"))
     if not found:
         raise LockstepError(f"{folder} holds nothing but the corrections.", "Put your data there too.")
     return [found[name] for name in sorted(found)]
@@ -185,11 +185,3 @@ def _near(path: Path) -> str:
         return f"There is no folder {path.parent} either. "
     close = difflib.get_close_matches(path.name, sorted(beside), n=1)
     return f"Did you mean {path.parent / close[0]}? " if close else ""
-
-
-def _shown(path: Path) -> str:
-    """The path as seen from the project's root; outside of it the last name only."""
-    if path.is_absolute() and path.is_relative_to(Path.cwd()):
-        path = path.relative_to(Path.cwd())
-    inside = not path.is_absolute() and ".." not in path.parts
-    return os.fsencode(path.as_posix() if inside else path.name).decode("utf-8", errors="replace")

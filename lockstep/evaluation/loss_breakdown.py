@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lockstep.core.errors import LockstepError
 from lockstep.core.atomic_files import figure
+from lockstep.core.errors import LockstepError
 from lockstep.modeling.token_losses import TokenLosses
 
 BINS = 8  # of the curve by length

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from lockstep.evaluation.text_metrics import mean, ngrams, normalised, words
-from lockstep.core.atomic_files import figure
 from lockstep.artifacts.records import Question, Record
+from lockstep.core.atomic_files import figure
+from lockstep.evaluation.text_metrics import mean, ngrams, normalised, words
 
 RUN = 8  # words in a row that are unlikely to be the same by chance
 

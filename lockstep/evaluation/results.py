@@ -3,15 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lockstep.evaluation.text_metrics import answer_chrf, closeness, token_f1
-from lockstep.evaluation.charts import binned_curve, learning_curves, learning_rate, row_changes, score_bars
-from lockstep.evaluation.score_models import Scored, answer_figures, differences, f1_evidence, loss_evidence
+from lockstep.artifacts.records import Question
 from lockstep.core.atomic_files import figure, whole_folder, write_json, write_json_lines, write_text
-from lockstep.generation.engine import Answer
-from lockstep.evaluation.test_set import HeldOut
-from lockstep.evaluation.loss_breakdown import csv_of, loss_by_length, loss_by_position, read_csv
-from lockstep.evaluation.memorization import copied_figures
-from lockstep.core.settings import Evaluate
 from lockstep.core.paths import (
     ANSWERS,
     CHARTS,
@@ -22,9 +15,16 @@ from lockstep.core.paths import (
     SAMPLES,
     STEP_CURVE,
 )
-from lockstep.artifacts.records import Question
+from lockstep.core.settings import Evaluate
+from lockstep.evaluation.charts import binned_curve, learning_curves, learning_rate, row_changes, score_bars
+from lockstep.evaluation.loss_breakdown import csv_of, loss_by_length, loss_by_position, read_csv
+from lockstep.evaluation.memorization import copied_figures
 from lockstep.evaluation.retrieval_baseline import nearest_questions
+from lockstep.evaluation.score_models import Scored, answer_figures, differences, f1_evidence, loss_evidence
 from lockstep.evaluation.test_answers import samples_markdown
+from lockstep.evaluation.test_set import HeldOut
+from lockstep.evaluation.text_metrics import answer_chrf, closeness, token_f1
+from lockstep.generation.engine import Answer
 
 Answers = dict[str, list[str]]  # 'base', 'tuned' and, for questions, 'nearest' -> texts
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from lockstep.evaluation.text_metrics import closeness, manner, token_f1
-from lockstep.evaluation.bootstrap import paired_bootstrap
+from lockstep.artifacts.rows import Row
 from lockstep.core.atomic_files import figure
+from lockstep.evaluation.bootstrap import paired_bootstrap
+from lockstep.evaluation.self_checks import check_scores
+from lockstep.evaluation.test_answers import Asked
+from lockstep.evaluation.text_metrics import closeness, manner, token_f1
 from lockstep.generation.engine import Answer
 from lockstep.modeling.device import Hardware
 from lockstep.modeling.distributed import ALONE, Processes
-from lockstep.artifacts.rows import Row
-from lockstep.evaluation.test_answers import Asked
 from lockstep.modeling.scoring import Scores, score_rows
-from lockstep.evaluation.self_checks import check_scores
 from lockstep.modeling.token_losses import TokenLosses, token_losses
 
 

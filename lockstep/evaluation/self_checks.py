@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from lockstep.core.errors import LockstepError
 from lockstep.core.atomic_files import figure
+from lockstep.core.errors import LockstepError
 from lockstep.modeling.device import Hardware
 from lockstep.modeling.scoring import Scores, score_rows
 

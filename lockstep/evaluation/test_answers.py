@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from lockstep.modeling.collate import longest_first
-from lockstep.generation.conversation import Assistant, prompt_ids
-from lockstep.generation.engine import Answer, Engine, Sampling
-from lockstep.core.settings import Generation
-from lockstep.modeling.distributed import ALONE, Processes
 from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Question, Record
+from lockstep.core.settings import Generation
+from lockstep.generation.conversation import Assistant, prompt_ids
+from lockstep.generation.engine import Answer, Engine, Sampling
+from lockstep.modeling.collate import longest_first
+from lockstep.modeling.distributed import ALONE, Processes
 
 BEGINNING = 12  # words of a text that are given, to be continued
 CONTINUATION = 36  # words of it that the continuation is shown beside

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from lockstep.artifacts.row_store import iterate_rows, read_blocks, read_rows
-from lockstep.core.errors import LockstepError
-from lockstep.data.leakage import leakage
-from lockstep.core.settings import Evaluate
-from lockstep.core.paths import SPLITS, TOKENIZED, prepared_split
-from lockstep.modeling.distributed import Processes
 from lockstep.artifacts.records import Record, iterate_records, read_records
+from lockstep.artifacts.row_store import iterate_rows, read_blocks, read_rows
 from lockstep.artifacts.rows import Row, audit
-from lockstep.evaluation.test_answers import Asked, asked_of
+from lockstep.core.errors import LockstepError
+from lockstep.core.paths import SPLITS, TOKENIZED, prepared_split
+from lockstep.core.settings import Evaluate
+from lockstep.data.leakage import leakage
 from lockstep.evaluation.self_checks import check_leakage
+from lockstep.evaluation.test_answers import Asked, asked_of
+from lockstep.modeling.distributed import Processes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,11 @@
 """The model card: what the export is, what it was made from, how well it does."""
 
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined, UndefinedError
 
 from lockstep.core.errors import LockstepError
-from lockstep.core.paths import EVALUATE_METRICS, TRAIN_METRICS
+from lockstep.core.paths import EVALUATE_METRICS, TRAIN_METRICS, shown_path
 
 CARD = """\
 ---
@@ -77,7 +76,7 @@ def model_card(**facts: Any) -> str:
     secret, a time or a host. Of a path that leaves the project only the last name is told. Raises LockstepError where
     a figure is missing.
     """
-    facts |= {name: _shown(facts[name]) for name in ("base", "data")}
+    facts |= {name: shown_path(facts[name]) for name in ("base", "data")}
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)
     environment.filters["code"] = lambda text: "`" + str(text).replace("`", "'") + "`"
     kind = "questions and answers" if facts["prompt"].kind == "qa" else "plain texts"
@@ -87,9 +86,3 @@ def model_card(**facts: Any) -> str:
         raise LockstepError(
             f"{EVALUATE_METRICS} or {TRAIN_METRICS} is damaged: {error}.", "Run `make evaluate` to make them again."
         ) from None
-
-
-def _shown(path: str) -> str:
-    """The path, but of one that leaves the project the last name only."""
-    inside = not path.startswith("~") and not Path(path).is_absolute() and ".." not in Path(path).parts
-    return path if inside else Path(path).name

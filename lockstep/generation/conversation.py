@@ -2,17 +2,12 @@
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import torch
 from transformers import PreTrainedTokenizerFast
 
+from lockstep.artifacts.prompt import Prompt
 from lockstep.generation.engine import Answer, Engine, Sampling
-from lockstep.pretrained.hub import resolve_base
-from lockstep.modeling.model import load_model
-from lockstep.pretrained.model_folder import check_generation
-from lockstep.artifacts.prompt import PROMPT_FILE, Prompt, read_prompt
-from lockstep.pretrained.tokenizer import encode, load_tokenizer, opening_ids
+from lockstep.pretrained.tokenizer import encode, opening_ids
 
 
 @dataclass(slots=True)
@@ -106,26 +101,3 @@ def stripped(pieces: Iterator[str]) -> Iterator[str]:
         if piece:
             started = True
             yield piece
-
-
-def load_assistant(model: str, revision: str | None = None) -> Assistant:
-    """Load an exported model from a folder or Hub id, ready to talk.
-
-    A model without our prompt.json (any causal language model) is talked to with the default template.
-    Raises LockstepError when it can't be loaded.
-    """
-    folder = resolve_base(model, revision)
-    check_generation(folder, model)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = load_model(folder, model).to(device)  # type: ignore[arg-type]
-    tokenizer = load_tokenizer(folder, model)
-    prompt = read_prompt(folder, "make export") if (folder / PROMPT_FILE).exists() else Prompt()
-    config = loaded.generation_config
-    sampling = Sampling(
-        max_new_tokens=config.max_new_tokens or Sampling().max_new_tokens,
-        temperature=(1.0 if config.temperature is None else config.temperature) if config.do_sample else 0.0,
-        top_p=config.top_p or 1.0,
-        top_k=config.top_k or 0,
-        repetition_penalty=config.repetition_penalty or 1.0,
-    )
-    return Assistant(Engine(loaded, tokenizer), prompt, sampling, prompt.history_turns, Path(model).name)

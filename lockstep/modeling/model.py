@@ -9,9 +9,9 @@ from transformers.utils import logging as transformers_logging
 
 from lockstep.core.console import warn
 from lockstep.core.errors import LockstepError
+from lockstep.core.settings import Generation, Model
 from lockstep.pretrained.hub import check_download, resolve_base
 from lockstep.pretrained.model_folder import check_config, check_weights, made_again
-from lockstep.core.settings import Generation, Model
 from lockstep.pretrained.tokenizer import SCRATCH, check_vocabulary, save_tokenizer
 
 transformers_logging.disable_progress_bar()

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from lockstep.modeling.collate import batches_by_length, collate
 from lockstep.core.errors import LockstepError
+from lockstep.modeling.collate import batches_by_length, collate
 from lockstep.modeling.device import Hardware
 from lockstep.modeling.distributed import ALONE, Processes
 

@@ -1,13 +1,13 @@
 """The Hugging Face Hub: bases that come from it, exports that go to it."""
 
 import errno
-import hashlib
 import os
 from pathlib import Path
 
+from lockstep.core.checksums import sha256_file
 from lockstep.core.errors import LockstepError
-from lockstep.pretrained.model_folder import check_config, check_weights
 from lockstep.core.paths import EXPORT
+from lockstep.pretrained.model_folder import check_config, check_weights
 
 SHA256_DIGITS = 64
 WEIGHT_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "merges.txt", "vocab.txt", "*.model", "*.jinja"]
@@ -96,12 +96,11 @@ def check_download(folder: Path, name: str) -> None:
     for path in sorted(folder.glob("*.safetensors")):
         stored = path.resolve()
         if path.is_symlink() and len(stored.name) == SHA256_DIGITS and stored.is_file():
-            with open(stored, "rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != stored.name:
-                    raise LockstepError(
-                        f"{path.name} of {name} was damaged in the Hub's cache.",
-                        f"Delete {stored} and run again: it is fetched anew.",
-                    )
+            if sha256_file(stored) != stored.name:
+                raise LockstepError(
+                    f"{path.name} of {name} was damaged in the Hub's cache.",
+                    f"Delete {stored} and run again: it is fetched anew.",
+                )
 
 
 def push_folder(folder: Path, repo: str, private: bool) -> str:

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from lockstep.core.errors import LockstepError
 from lockstep.core.atomic_files import read_json
+from lockstep.core.errors import LockstepError
 
 MADE_BY = {"data/tokenized": "make tokenize", "models/finetuned": "make train", "models/export": "make export"}
 DRAWN = ("max_new_tokens", "temperature", "top_p", "top_k", "repetition_penalty")

@@ -9,9 +9,9 @@ from transformers import AutoConfig, AutoTokenizer, PretrainedConfig, PreTrained
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
-from lockstep.pretrained.plain_encoding import Encoder, encode_plain
 from lockstep.core.errors import LockstepError
 from lockstep.pretrained.model_folder import MADE_BY, check_config, made_again
+from lockstep.pretrained.plain_encoding import Encoder, encode_plain
 
 END_OF_TEXT = "<|endoftext|>"
 BYTE_ALPHABET = 256  # entries a byte-level BPE starts from

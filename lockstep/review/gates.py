@@ -4,9 +4,9 @@ import difflib
 from dataclasses import dataclass
 from typing import Any
 
-from lockstep.review.compare import is_number
 from lockstep.core.errors import LockstepError
 from lockstep.core.settings import Gate
+from lockstep.review.compare import is_number
 
 SHORT_FOR = "evaluate."  # a gate's name may leave this away
 

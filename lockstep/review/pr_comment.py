@@ -5,9 +5,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from lockstep.evaluation.verdict import caveats, number, signed_percent, verdict
 from lockstep.review.compare import Change, Snapshot, changes, fixed_questions, is_number, telling
 from lockstep.review.gates import GateResult, failed
-from lockstep.evaluation.verdict import caveats, number, signed_percent, verdict
 
 MARK = "<!-- lockstep comparison -->"  # by which a later run finds the comment to replace
 ZERO_WIDTH_SPACE = "\u200b"

@@ -7,10 +7,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from lockstep.core.errors import LockstepError
 from lockstep.core.atomic_files import write_text
-from lockstep.core.settings import check_params, load_params
+from lockstep.core.errors import LockstepError
 from lockstep.core.paths import PRESETS
+from lockstep.core.settings import check_params, load_params
 from lockstep.core.yaml_files import read_yaml
 
 

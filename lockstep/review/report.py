@@ -9,10 +9,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from lockstep.evaluation.text_metrics import words
-from lockstep.review.compare import Change, flat
 from lockstep.evaluation.palette import INK, LINE
+from lockstep.evaluation.text_metrics import words
 from lockstep.evaluation.verdict import caveats, number, percent, signed_percent, verdict
+from lockstep.review.compare import Change, flat
 
 SHOWN = 10  # best, median and worst answers, each
 TELLING = 4  # letters from which a word shared with the reference is marked

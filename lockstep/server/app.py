@@ -8,14 +8,14 @@ from typing import Any
 from flask import Flask, Response, g, jsonify, request, send_from_directory
 from werkzeug.exceptions import HTTPException
 
-from lockstep.server.access import Access
-from lockstep.server.openai_api import openai_api
-from lockstep.server.errors import ApiError
-from lockstep.server.requests import CorrectionRequest, parse_request
 from lockstep.chat.feedback import append_correction
 from lockstep.core.errors import LockstepError
-from lockstep.server.service import Service
+from lockstep.server.access import Access
+from lockstep.server.errors import ApiError
+from lockstep.server.openai_api import openai_api
+from lockstep.server.requests import CorrectionRequest, parse_request
 from lockstep.server.security import protect
+from lockstep.server.service import Service
 
 WEB = Path(__file__).parent / "page"
 PAGE_FILES = ("app.js", "notices.js", "panels.js", "server.js", "store.js", "turns.js", "style.css", "icon.svg")

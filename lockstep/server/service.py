@@ -3,12 +3,12 @@
 import secrets
 from dataclasses import dataclass
 
-from lockstep.server.errors import ApiError, refusal
-from lockstep.server.requests import ChatRequest, CompletionRequest, Generation
-from lockstep.server.scheduler import RefusedError, Scheduler, Ticket
 from lockstep.generation.conversation import Assistant, Turn, prompt_ids, tokens_cut
 from lockstep.generation.sampling import Sampling
 from lockstep.pretrained.tokenizer import encode, opening_ids
+from lockstep.server.errors import ApiError, refusal
+from lockstep.server.requests import ChatRequest, CompletionRequest, Generation
+from lockstep.server.scheduler import RefusedError, Scheduler, Ticket
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,12 @@ from typing import Any, Literal
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from lockstep.core.errors import LockstepError
-from lockstep.core.atomic_files import figure
-from lockstep.pretrained.hub import resolve_base
-from lockstep.core.settings import Model, Tokenize
-from lockstep.core.paths import prepared_split
 from lockstep.artifacts.records import Question, iterate_records
-from lockstep.artifacts.rows import Overlong
+from lockstep.core.atomic_files import figure
+from lockstep.core.errors import LockstepError
+from lockstep.core.paths import prepared_split
+from lockstep.core.settings import Model, Tokenize
+from lockstep.pretrained.hub import resolve_base
 from lockstep.pretrained.tokenizer import (
     SCRATCH,
     check_vocabulary,
@@ -22,6 +21,7 @@ from lockstep.pretrained.tokenizer import (
     set_pad_token,
     train_tokenizer,
 )
+from lockstep.tokenization.examples import Overlong
 
 
 def prepared_kind() -> Literal["qa", "text"]:

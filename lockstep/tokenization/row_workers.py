@@ -6,13 +6,14 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from lockstep.pretrained.plain_encoding import Encoder
-from lockstep.core.parallel import ordered_map
-from lockstep.core.settings import Tokenize
-from lockstep.core.paths import SPLITS, prepared_split
 from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Lines, Question, Text, record_lines
-from lockstep.artifacts.rows import Ids, Overlong, QuestionRows, RowBlock, text_blocks, text_ids
+from lockstep.artifacts.rows import Ids, RowBlock
+from lockstep.core.parallel import ordered_map
+from lockstep.core.paths import SPLITS, prepared_split
+from lockstep.core.settings import Tokenize
+from lockstep.pretrained.plain_encoding import Encoder
+from lockstep.tokenization.examples import Overlong, QuestionRows, text_blocks, text_ids
 
 Piece = tuple[str, Lines]  # a split and some of its lines
 

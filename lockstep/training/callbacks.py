@@ -6,11 +6,11 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from lockstep.training.checkpoints import StopRequest
 from lockstep.core.console import ProgressLine
-from lockstep.training.learning_curves import Curves
 from lockstep.core.errors import Stopped
 from lockstep.modeling.distributed import Processes
+from lockstep.training.checkpoints import StopRequest
+from lockstep.training.learning_curves import Curves
 from lockstep.training.trainable_weights import save_weights
 
 CURVE_POINTS = 100  # points of the learning curve inside a run

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lockstep.core.entry_point import is_orphan
 from lockstep.core.atomic_files import sync_file, sync_folder
-from lockstep.core.checksums import hash_file, is_whole, seal
+from lockstep.core.checksums import files_below, hash_file, is_whole, seal
+from lockstep.core.entry_point import is_orphan
 
 PARENT_SECONDS = 1.0  # how often we look whether the process that started us is still there
 # Among several processes a second signal this soon is the first once more: a cluster sends it to each process and to
@@ -30,8 +30,7 @@ def hash_paths(paths: Iterable[Path]) -> str:
     """One hash over files and folders: names relative to each, and bytes. Missing paths count as missing."""
     digest = hashlib.blake2b(digest_size=16)
     for root in paths:
-        files = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else [root]
-        for path in files:
+        for path in files_below(root) or [root]:
             content = hash_file(path) if path.is_file() else "missing"
             digest.update(f"{root.name}/{path.relative_to(root)}\0{content}\0".encode())
     return digest.hexdigest()

@@ -12,9 +12,9 @@ import torch
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from lockstep.modeling.collate import collate
 from lockstep.core.errors import LockstepError
 from lockstep.core.settings import Lora
+from lockstep.modeling.collate import collate
 from lockstep.modeling.scoring import MODEL_INPUTS, to_device
 from lockstep.pretrained.tokenizer import SCRATCH
 

@@ -11,14 +11,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from lockstep.training.checkpoints import StopRequest, fingerprint
 from lockstep.core.console import say
 from lockstep.core.errors import Stopped
-from lockstep.pretrained.hub import is_folder
-from lockstep.core.settings import Model
 from lockstep.core.paths import CHECKPOINTS, project_root
-from lockstep.modeling.distributed import ALONE, Processes
+from lockstep.core.settings import Model
 from lockstep.core.stage_deps import stage_deps
+from lockstep.modeling.distributed import ALONE, Processes
+from lockstep.pretrained.hub import is_folder
+from lockstep.training.checkpoints import StopRequest, fingerprint
 
 DAYS_KEPT = 30  # of the checkpoints of an interrupted run since the last of them
 

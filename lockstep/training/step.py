@@ -11,11 +11,11 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from lockstep.training import varlen_attention
 from lockstep.modeling.collate import Layout, collate
 from lockstep.modeling.device import Hardware
-from lockstep.training.fused_cross_entropy import loss_for_logits, plain_output
 from lockstep.modeling.scoring import MODEL_INPUTS, target_logits, to_device
+from lockstep.training import varlen_attention
+from lockstep.training.fused_cross_entropy import loss_for_logits, plain_output
 
 AGREES = 1e-3  # largest difference of logits in fp32, over their spread, that is taken for rounding
 LONGEST_TRIED = 64  # tokens

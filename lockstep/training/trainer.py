@@ -13,7 +13,16 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerContr
 from transformers.trainer import TRAINER_STATE_NAME
 
 from lockstep.artifacts.row_store import read_blocks
+from lockstep.core.atomic_files import read_json, write_json, writing
+from lockstep.core.checksums import is_whole
+from lockstep.core.console import say
+from lockstep.core.errors import LockstepError
+from lockstep.core.paths import CHECKPOINTS
+from lockstep.core.settings import Train
 from lockstep.modeling.collate import collate
+from lockstep.modeling.device import Hardware
+from lockstep.modeling.distributed import PATIENCE, Processes
+from lockstep.modeling.scoring import score_rows
 from lockstep.training.callbacks import Curve, Progress, Saver
 from lockstep.training.checkpoints import (
     StopRequest,
@@ -23,18 +32,9 @@ from lockstep.training.checkpoints import (
     link_file,
     seal_checkpoint,
 )
-from lockstep.core.console import say
-from lockstep.training.learning_curves import Curves
-from lockstep.core.errors import LockstepError
-from lockstep.core.atomic_files import read_json, write_json, writing
-from lockstep.modeling.device import Hardware
-from lockstep.core.settings import Train
-from lockstep.core.paths import CHECKPOINTS
-from lockstep.modeling.distributed import PATIENCE, Processes
-from lockstep.modeling.scoring import score_rows
-from lockstep.core.checksums import is_whole
 from lockstep.training.distributed_sampler import SharedBatches, SharedLoader
 from lockstep.training.fast_layers import quicken
+from lockstep.training.learning_curves import Curves
 from lockstep.training.step import TrainingStep, choose_step
 from lockstep.training.trainable_weights import gather_weights, load_weights, put_weights
 

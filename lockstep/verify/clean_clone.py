@@ -11,10 +11,12 @@ from typing import Any
 
 import yaml
 
+from lockstep.core.checksums import files_below
 from lockstep.core.errors import LockstepError
-from lockstep.verify.dvc_lock import LOCK, MADE_BY, Lock, files_below, inputs_of, maker_of, parse_lock
 from lockstep.core.paths import PARAMS
+from lockstep.core.provenance import CODE_FOLDERS
 from lockstep.core.revisions import read_at
+from lockstep.verify.dvc_lock import LOCK, MADE_BY, Lock, inputs_of, maker_of, parse_lock
 
 PIPELINE = Path("dvc.yaml")
 SHOWN = 5  # names in one error
@@ -154,7 +156,7 @@ def _nowhere(name: str) -> LockstepError:
 
 
 def _is_code(path: str) -> bool:
-    return path.startswith("stages/")
+    return path.startswith(CODE_FOLDERS)
 
 
 def _list(names: Iterable[str]) -> str:

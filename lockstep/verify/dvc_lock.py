@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from lockstep.core.checksums import files_below, md5_file
 from lockstep.core.errors import LockstepError
-from lockstep.core.hashes import md5_file
 
 LOCK = Path("dvc.lock")
 MADE_BY = "Run `make repro`, then commit dvc.lock and metrics/."
@@ -56,13 +56,6 @@ def maker_of(path: str, lock: Lock) -> str | None:
 def inputs_of(lock: Lock) -> list[str]:
     """What stages read and no stage writes, sorted."""
     return sorted({dep for stage in lock.values() for dep in stage.deps if maker_of(dep, lock) is None})
-
-
-def files_below(path: Path) -> list[Path]:
-    """The file itself, or every file in the folder and below it, sorted; nothing where there is neither."""
-    if path.is_file():
-        return [path]
-    return sorted(file for file in path.rglob("*") if file.is_file())
 
 
 def hash_files(path: Path) -> dict[str, str]:

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
+from lockstep.core.checksums import files_below, md5_file
 from lockstep.core.errors import LockstepError
-from lockstep.core.hashes import md5_file
-from lockstep.verify.dvc_lock import LOCK, files_below, hash_files
+from lockstep.verify.dvc_lock import LOCK, hash_files
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 KEYS = {  # of an entry: those of files here, and those DVC knows for other places

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lockstep.core.paths import EVALUATE_METRICS, TRAIN_METRICS
 from lockstep.review.compare import Change, changes, flat
 from lockstep.verify.dvc_lock import Hashes, Lock, differing, maker_of
-from lockstep.core.paths import EVALUATE_METRICS, TRAIN_METRICS
 
 BIT_EXACT, WITHIN, DIFFERENT = "bit-exact", "within tolerance", "different"
 

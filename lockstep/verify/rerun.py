@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lockstep.verify.clean_clone import clone_environment, run_dvc
-from lockstep.review.compare import flat
 from lockstep.core.console import MovingLine
 from lockstep.core.errors import LockstepError
+from lockstep.review.compare import flat
+from lockstep.verify.clean_clone import clone_environment, run_dvc
 from lockstep.verify.cleanup_guard import Guard
 from lockstep.verify.dvc_lock import LOCK, Hashes, Lock, cached_files, hash_files, parse_lock
 from lockstep.verify.judge import name_first

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from lockstep.core.errors import LockstepError
 from lockstep.artifacts.prompt import Prompt, read_prompt, write_prompt
+from lockstep.core.errors import LockstepError
 
 END = "<|endoftext|>"
 PLAIN = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12).filter(lambda text: "{" not in text)

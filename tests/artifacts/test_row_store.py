@@ -8,8 +8,8 @@ from projects import hashes
 
 from lockstep.artifacts import row_store
 from lockstep.artifacts.row_store import iterate_rows, read_rows, stored_blocks, write_rows
-from lockstep.core.errors import LockstepError
 from lockstep.artifacts.rows import Row, RowBlock
+from lockstep.core.errors import LockstepError
 
 ROWS = [Row([5, 6, 7, 0], 2, 3), Row([1, 0], 1, 1), Row(list(range(300)), 1, 200)]
 BLOCK = RowBlock.of(ROWS)

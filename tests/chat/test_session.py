@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from lockstep.chat.session import COMMANDS, Chat, NoConversationError
-from lockstep.generation.conversation import Assistant, Turn
-from lockstep.core.errors import LockstepError
-from lockstep.generation.engine import Answer, Sampling
 from lockstep.artifacts.prompt import Prompt
+from lockstep.chat.session import COMMANDS, Chat, NoConversationError
+from lockstep.core.errors import LockstepError
+from lockstep.generation.conversation import Assistant, Turn
+from lockstep.generation.engine import Answer, Sampling
 from lockstep.pretrained.tokenizer import train_tokenizer
 
 TOKENIZER = train_tokenizer(["Question: what? Answer: this."], 300, 64)

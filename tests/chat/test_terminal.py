@@ -13,10 +13,10 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from lockstep.core.errors import LockstepError
 from lockstep.chat.stdin import JsonScreen, TextScreen, answer_lines
 from lockstep.chat.terminal import TerminalScreen, talk
 from lockstep.chat.word_wrap import WordWrap
+from lockstep.core.errors import LockstepError
 
 ENTER, ALT_ENTER, CTRL_C, CTRL_D = "\r", "\x1b\r", "\x03", "\x04"
 

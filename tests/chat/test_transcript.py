@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from lockstep.generation.conversation import Conversation, Turn
-from lockstep.core.errors import LockstepError
-from lockstep.generation.engine import Sampling
 from lockstep.artifacts.prompt import Prompt
 from lockstep.chat.transcript import save_transcript
+from lockstep.core.errors import LockstepError
+from lockstep.generation.conversation import Conversation, Turn
+from lockstep.generation.engine import Sampling
 
 
 def conversation(*turns: tuple[str, str], kind: Any = "qa") -> Conversation:

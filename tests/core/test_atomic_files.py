@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from lockstep.artifacts.records import Question, Text, read_records, write_records
 from lockstep.core import atomic_files
-from lockstep.core.errors import LockstepError
 from lockstep.core.atomic_files import (
     figure,
     read_json,
@@ -21,7 +21,7 @@ from lockstep.core.atomic_files import (
     write_json_lines,
     write_text,
 )
-from lockstep.artifacts.records import Question, Text, read_records, write_records
+from lockstep.core.errors import LockstepError
 
 
 def names(folder: Path) -> list[str]:

@@ -8,8 +8,8 @@ import pytest
 from projects import Project, hashes
 from training_runs import flip_bit
 
-from lockstep.core.errors import LockstepError
 from lockstep.core.checksums import check_seal, is_whole, seal
+from lockstep.core.errors import LockstepError
 
 
 def folder(made: Path, sealed: bool = True) -> Path:

@@ -10,10 +10,10 @@ import pytest
 from projects import Project
 from training_runs import interrupt_after, trained, written
 
-from lockstep.training import trainer
 from lockstep.core.entry_point import run_stage
 from lockstep.core.errors import LockstepError, Stopped
 from lockstep.core.stage_deps import Inputs
+from lockstep.training import trainer
 
 PIPELINE = """
 stages:

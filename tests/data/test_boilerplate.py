@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.artifacts.records import Text, read_records, write_records
 from lockstep.core.errors import LockstepError
 from lockstep.data.boilerplate import leave_out_known
 from lockstep.data.leakage import leakage
-from lockstep.artifacts.records import Text, read_records, write_records
 
 A, B, C, D, E = (
     f"The {word} paragraph has {word} words, and {word} again." for word in ("one", "two", "three", "four", "five")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.data.charset import find_encoding, open_text, shown_encoding
 from lockstep.core.errors import LockstepError
+from lockstep.data.charset import find_encoding, open_text, shown_encoding
 
 WESTERN = "question,answer\nWhat is a naïve model?,It’s a “simple” one – for 5 €.\n"
 POLISH = "Co to jest sieć neuronowa?,Model zainspirowany mózgiem; często używany w uczeniu się.\n"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from lockstep.data.columns import PairColumns
 from lockstep.core.errors import LockstepError
+from lockstep.data.columns import PairColumns
 
 PATH = Path("t.csv")
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lockstep.data import json_files
 from lockstep.core.errors import LockstepError
-from lockstep.data.json_files import read_json_rows
+from lockstep.data import json_files
 from lockstep.data.csv_tables import Row
+from lockstep.data.json_files import read_json_rows
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from lockstep.data.leakage import pairs_across
 from lockstep.data.near_duplicates import alike, band_shape, cluster_rows, marks, similarity
 from lockstep.data.sketches import SKETCH, Sketches, fingerprint, sketch
-from lockstep.data.leakage import pairs_across
 
 THRESHOLD = 0.6
 

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from preparing import ROOT, Project, faq
 from transformers import PreTrainedTokenizerFast
 
-from lockstep.modeling.collate import BIN_ROWS, LINE_STEP, Layout, collate
-from lockstep.data.sources import Source
-from lockstep.core.settings import Data
 from lockstep.artifacts.prompt import Prompt
-from lockstep.data.readers import Noted, read_pairs, read_texts
 from lockstep.artifacts.records import Question
-from lockstep.artifacts.rows import QuestionRows, RowBlock, audit
+from lockstep.artifacts.rows import RowBlock, audit
+from lockstep.core.settings import Data
+from lockstep.data.readers import Noted, read_pairs, read_texts
+from lockstep.data.sources import Source
+from lockstep.modeling.collate import BIN_ROWS, LINE_STEP, Layout, collate
 from lockstep.pretrained.tokenizer import encoder_of, train_tokenizer
+from lockstep.tokenization.examples import QuestionRows
 
 DATA = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["data"]
 END = "<|endoftext|>"

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from lockstep.core.errors import LockstepError
-from lockstep.evaluation.score_models import score_model
-from lockstep.modeling.device import Hardware
-from lockstep.evaluation.loss_breakdown import csv_of, loss_by_length, loss_by_position, read_csv
 from lockstep.artifacts.rows import Row
-from lockstep.modeling.scoring import Scores, score_rows
+from lockstep.core.errors import LockstepError
+from lockstep.evaluation.loss_breakdown import csv_of, loss_by_length, loss_by_position, read_csv
+from lockstep.evaluation.score_models import score_model
 from lockstep.evaluation.self_checks import alone, check_leakage, check_scores
+from lockstep.modeling.device import Hardware
+from lockstep.modeling.scoring import Scores, score_rows
 from lockstep.modeling.token_losses import TokenLosses, token_losses
 
 CPU = Hardware("cpu", "fp32", 1)

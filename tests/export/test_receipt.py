@@ -11,10 +11,10 @@ import pytest
 from projects import ROOT, Project, hashes
 from structure import STAGES, closure, imported_names
 
-from stages import chat
-from lockstep.core.errors import LockstepError
 from lockstep.chat.load_export import check_hashes, check_sizes
+from lockstep.core.errors import LockstepError
 from lockstep.training.provenance import LIBRARIES
+from stages import chat
 
 EXPORT = Path("models/export")
 WEIGHTS = EXPORT / "model.safetensors"

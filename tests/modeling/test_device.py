@@ -5,10 +5,10 @@ import os
 import pytest
 import torch
 
-from lockstep.modeling import device
 from lockstep.core.errors import LockstepError
-from lockstep.modeling.device import Hardware
 from lockstep.core.settings import Device
+from lockstep.modeling import device
+from lockstep.modeling.device import Hardware
 
 
 @pytest.mark.parametrize(

@@ -12,19 +12,19 @@ import torch
 import yaml
 from projects import ROOT, Project
 
-from lockstep.modeling.collate import collate
+from lockstep.artifacts.prompt import Prompt
 from lockstep.core.entry_point import LAUNCHED_BY
 from lockstep.core.errors import LockstepError, Stopped
-from lockstep.modeling.device import Hardware, set_up
-from lockstep.modeling.launch import launched, processes_on_this_machine, processes_to_launch, read_config
 from lockstep.core.settings import Device, Generation, load_params
-from lockstep.modeling.distributed import ALONE, Processes, connect, started
-from lockstep.artifacts.prompt import Prompt
-from lockstep.modeling.worker_output import Relayed
 from lockstep.evaluation.test_answers import Asked, answers_of
+from lockstep.modeling.collate import collate
+from lockstep.modeling.device import Hardware, set_up
+from lockstep.modeling.distributed import ALONE, Processes, connect, started
+from lockstep.modeling.launch import launched, processes_on_this_machine, processes_to_launch, read_config
 from lockstep.modeling.scoring import score_rows
-from lockstep.training.distributed_sampler import SharedBatches, SharedLoader, collated
 from lockstep.modeling.token_losses import token_losses
+from lockstep.modeling.worker_output import Relayed
+from lockstep.training.distributed_sampler import SharedBatches, SharedLoader, collated
 from lockstep.training.step import TrainingStep
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from projects import ROOT, Project, hashes
+from projects import ROOT, Project, copy_sources, hashes
 from test_pipeline import dvc
 from training_runs import losses, weights, written
 
@@ -179,7 +179,7 @@ def free_port() -> str:
 @pytest.mark.enable_socket
 def test_torchrun_starts_two_machines_and_dvc_takes_what_they_made(project: Project) -> None:
     project.set("train", batch_size=4, processes=2, epochs=1)
-    shutil.copytree(ROOT / "stages", "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_sources()
     dvc("init", "--no-scm")
     dvc("repro", "tokenize")
     machine = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1"]
@@ -217,7 +217,13 @@ def test_a_model_in_shards_learns_the_same_and_goes_on_from_its_checkpoint(after
     assert after.command("train").returncode == 0
     copies = weights()
     config = after.put("fsdp.yaml", FSDP)
-    words = ["-m", "accelerate.commands.launch", "--config_file", str(config), str(ROOT / "tests/support/fsdp_on_cpu.py")]
+    words = [
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        str(config),
+        str(ROOT / "tests/support/fsdp_on_cpu.py"),
+    ]
     sharded = start(after, *words)
     code, said = end_of(sharded)
     assert code == 0, said

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM as Causal
 from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from lockstep.core.errors import LockstepError
-from lockstep.pretrained.hub import resolve_base
+from lockstep.core.settings import Generation, Model
 from lockstep.modeling.model import (
     build_model,
     count_parameters,
@@ -27,7 +27,7 @@ from lockstep.modeling.model import (
     save_model,
     set_dropout,
 )
-from lockstep.core.settings import Generation, Model
+from lockstep.pretrained.hub import resolve_base
 from lockstep.pretrained.tokenizer import load_tokenizer, set_pad_token
 
 SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from projects import ROOT, TRAINED, Project, hashes
+from projects import ROOT, TRAINED, Project, copy_sources, hashes
 
 pytestmark = [pytest.mark.slow]
 
@@ -41,7 +41,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         project = Project(folder, base, patch)
         project.put("data/raw/corrections.jsonl", "")
-        shutil.copytree(ROOT / "stages", "stages", ignore=shutil.ignore_patterns("__pycache__"))
+        copy_sources()
         dvc("init", "--no-scm")
         said = dvc("repro")
         assert all(f"Running stage '{stage}'" in said for stage in TRAINED)

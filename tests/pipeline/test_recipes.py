@@ -11,11 +11,11 @@ from hub_server import Hub, local_hub
 from projects import ROOT, TRAINED, Project
 from test_hub import use
 
-from stages.chat import generate_response
 from lockstep.artifacts.row_store import iterate_rows, read_rows
 from lockstep.core.settings import Params, load_params
-from lockstep.review.presets import merge_preset
 from lockstep.pretrained.tokenizer import load_tokenizer
+from lockstep.review.presets import merge_preset
+from stages.chat import generate_response
 
 ROWS = 80
 SAMPLES = {

@@ -25,7 +25,7 @@ sys.argv = ["export"]
 from stages import chat, export
 export.main()
 import torch
-from lockstep.generation.conversation import load_assistant
+from lockstep.chat.load_export import load_assistant
 from lockstep.modeling.model import load_model
 loaded, here = load_assistant("me/mine"), load_model("models/export", "here")
 ids = torch.arange(40)[None]

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from projects import Project
 
-from lockstep.review.pr_comment import MARK, cell, plain
-from lockstep.review.compare import changes, fixed_questions, flat, read_snapshot, telling
 from lockstep.core.errors import LockstepError
 from lockstep.core.revisions import merge_base, read_at, resolve
+from lockstep.review.compare import changes, fixed_questions, flat, read_snapshot, telling
+from lockstep.review.pr_comment import MARK, cell, plain
 
 WHO = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@b.c", "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@b.c"}
 

@@ -3,8 +3,8 @@
 import pytest
 
 from lockstep.core.errors import LockstepError
-from lockstep.review.gates import check_gates, failed
 from lockstep.core.settings import Gate
+from lockstep.review.gates import check_gates, failed
 
 BEFORE = {"evaluate.tuned.perplexity": 100.0, "evaluate.leakage": 0, "train.gap": 0.0}
 

@@ -10,10 +10,10 @@ import pytest
 from flask.testing import FlaskClient
 from serving import CONTEXT, app_of, assistant, chat, events, said
 
-from lockstep.server.access import Access
-from lockstep.server.openai_api import trimmed
 from lockstep.generation.conversation import Conversation, Turn
+from lockstep.server.access import Access
 from lockstep.server.card_markdown import card_sections
+from lockstep.server.openai_api import trimmed
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import pytest
 import torch
 from serving import engine, eventually
 
-from lockstep.server.scheduler import RefusedError, Scheduler
 from lockstep.generation.decoder import Decoder
 from lockstep.generation.engine import Answer, Engine
 from lockstep.generation.kv_cache import independent_sizes
 from lockstep.generation.sampling import Sampling
+from lockstep.server.scheduler import RefusedError, Scheduler
 
 LONG = Sampling(max_new_tokens=400, repetition_penalty=1.2)
 MIXED = [

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from stages import chat
 from lockstep.core.errors import LockstepError
+from stages import chat
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,8 +22,8 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Config
 
-    from lockstep.modeling.model import save_model
     from lockstep.artifacts.prompt import Prompt, write_prompt
+    from lockstep.modeling.model import save_model
     from lockstep.pretrained.tokenizer import train_tokenizer
 
     tokenizer = train_tokenizer(["Question: what is it? Answer: it is this."] * 3, 300, 64)

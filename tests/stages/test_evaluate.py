@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from projects import Project, hashes
 
+from lockstep.artifacts.records import Question, Text
+from lockstep.core.checksums import seal
 from lockstep.core.errors import LockstepError
 from lockstep.evaluation.memorization import copied_figures
-from lockstep.artifacts.records import Question, Text
 from lockstep.evaluation.retrieval_baseline import nearest_questions
 from lockstep.evaluation.test_answers import asked_of, samples_markdown
-from lockstep.core.checksums import seal
 from lockstep.evaluation.verdict import caveats, number, percent, verdict
 
 FIGURES = {"loss", "perplexity", "accuracy", "text_perplexity", "bits_per_byte", "train_loss", "gap"}

@@ -9,10 +9,10 @@ import yaml
 from projects import Project, hashes
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from lockstep.export.model_card import model_card
-from lockstep.core.errors import LockstepError
 from lockstep.artifacts.prompt import Prompt, read_prompt
 from lockstep.core.checksums import seal
+from lockstep.core.errors import LockstepError
+from lockstep.export.model_card import model_card
 from lockstep.pretrained.tokenizer import encode, load_tokenizer
 
 EXPORTED = [

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from preparing import ROOT, Project, csv_of, faq
 
-from lockstep.core import parallel
 from lockstep.artifacts import records
+from lockstep.core import parallel
 from lockstep.data import cleaned_rows
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from serving import app_of, assistant, chat, engine, events, eventually, save_tiny, served
 
-from lockstep.server.access import Access, check_access
-from lockstep.server.scheduler import Scheduler
+from lockstep.core.errors import LockstepError
 from lockstep.generation.conversation import Conversation
 from lockstep.generation.decoder import Decoder
-from lockstep.core.errors import LockstepError
+from lockstep.server.access import Access, check_access
+from lockstep.server.scheduler import Scheduler
 from lockstep.server.service import Service
 from lockstep.server.waitress_server import WebServer
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from projects import CONTEXT, Project, hashes
 
-from lockstep.core import parallel
 from lockstep.artifacts import records
 from lockstep.artifacts.row_store import iterate_rows, read_rows
-from lockstep.core.errors import LockstepError
+from lockstep.core import parallel
 from lockstep.core.checksums import seal
+from lockstep.core.errors import LockstepError
 from lockstep.pretrained.tokenizer import load_tokenizer
 
 

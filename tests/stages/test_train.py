@@ -9,12 +9,11 @@ from projects import Project, hashes
 from training_runs import FINETUNED, losses, trained, validation_loss, weights, written
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
-from lockstep.training import callbacks
-from lockstep.training import trainer
-from lockstep.core.errors import LockstepError
-from lockstep.modeling.device import Hardware
-from lockstep.core.settings import load_params
 from lockstep.core.checksums import seal
+from lockstep.core.errors import LockstepError
+from lockstep.core.settings import load_params
+from lockstep.modeling.device import Hardware
+from lockstep.training import callbacks, trainer
 
 
 def test_training_lowers_the_loss_and_writes_model_figures_and_curves(after: Project) -> None:

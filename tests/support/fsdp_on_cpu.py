@@ -13,8 +13,8 @@ import accelerate.state
 from accelerate.utils import DistributedType
 
 import stages.train
-from lockstep.modeling import distributed
 from lockstep.core.errors import run_command
+from lockstep.modeling import distributed
 
 connect = distributed.connect
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,26 @@ def save_base(folder: Path, vocabulary: int = 400) -> Path:
     return folder
 
 
+def copy_sources() -> None:
+    """Copy all code into the current folder."""
+    for folder in ("stages", "lockstep"):
+        shutil.copytree(ROOT / folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / ".dvcignore", ".dvcignore")
+
+
+def command_line(name: str) -> list[str]:
+    """How people start a stage, the chat or the server, and how they start any other command."""
+    is_stage = (ROOT / "stages" / f"{name}.py").exists()
+    return [sys.executable, "-m", *([f"stages.{name}"] if is_stage else ["lockstep", name])]
+
+
+def command_main(name: str) -> Callable[[], None]:
+    """The main() of a stage or another command."""
+    package = "stages" if (ROOT / "stages" / f"{name}.py").exists() else "lockstep.cli"
+    main: Callable[[], None] = importlib.import_module(f"{package}.{name}").main
+    return main
+
+
 class Project:
     """A folder with params.yaml as shipped but smaller, dvc.yaml, presets, data and a base model."""
 
@@ -100,12 +121,12 @@ class Project:
         """Run stages in this process, one after the other."""
         for stage in stages:
             self.monkeypatch.setattr(sys, "argv", [stage])
-            importlib.import_module(f"stages.{stage}").main()
+            command_main(stage)()
 
     def command(self, stage: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a stage as people do, `python -m stages.NAME`."""
+        """Run a stage or another command as people do."""
         return subprocess.run(
-            [sys.executable, "-m", f"stages.{stage}", *arguments],
+            [*command_line(stage), *arguments],
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             capture_output=True,
             text=True,

@@ -1,11 +1,10 @@
 """Runs that must end with one clear line and leave everything as it was."""
 
-import importlib
 import sys
 from pathlib import Path
 
 import pytest
-from projects import hashes
+from projects import command_main, hashes
 
 from lockstep.core.errors import run_command
 
@@ -13,7 +12,7 @@ KEPT = ("data/prepared", "data/tokenized", "models/finetuned", "models/export", 
 
 
 def refusal(stage: str, *arguments: str) -> str:
-    """Run a command as `python -m stages.NAME` does, in this process, and return what it says on standard error.
+    """Run a command as people do, in this process, and return what it says on standard error.
 
     Asserts exit code 2, one line, no half-made folder, and that nothing the stages had made has changed.
     """
@@ -22,7 +21,7 @@ def refusal(stage: str, *arguments: str) -> str:
         said: list[str] = []
         patch.setattr(sys, "argv", [stage, *arguments])
         patch.setattr(sys.stderr, "write", said.append)
-        run_command(importlib.import_module(f"stages.{stage}").main)
+        run_command(command_main(stage))
     assert ended.value.code == 2
     assert {name: hashes(name) for name in KEPT if Path(name).exists()} == made
     assert not list(Path().rglob("*.partial"))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from projects import ROOT, Project
+from projects import ROOT, Project, copy_sources
 
 IDENTITY = ("-c", "user.name=tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false")
 
@@ -15,7 +15,7 @@ IDENTITY = ("-c", "user.name=tester", "-c", "user.email=tester@example.org", "-c
 def make_repository(folder: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A small project with the sources, as the current folder; nothing is committed and nothing has run."""
     project = Project(folder, base, monkeypatch)
-    shutil.copytree(ROOT / "stages", "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_sources()
     shutil.copy(ROOT / ".gitignore", ".gitignore")
     git("init", "--quiet", "--initial-branch", "main")
     dvc("init", "--quiet")

@@ -13,16 +13,16 @@ import torch
 from flask import Flask
 from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Config
 
-from lockstep.server.access import Access
-from lockstep.server.scheduler import Scheduler
+from lockstep.artifacts.prompt import Prompt, write_prompt
 from lockstep.generation.conversation import Assistant
 from lockstep.generation.engine import Engine
-from lockstep.modeling.model import save_model
-from lockstep.artifacts.prompt import Prompt, write_prompt
 from lockstep.generation.sampling import Sampling
-from lockstep.server.service import Service
+from lockstep.modeling.model import save_model
 from lockstep.pretrained.tokenizer import train_tokenizer
+from lockstep.server.access import Access
 from lockstep.server.app import create_app
+from lockstep.server.scheduler import Scheduler
+from lockstep.server.service import Service
 from lockstep.server.waitress_server import WebServer, serve_until
 
 torch.set_num_threads(1)  # threads that wait for each other on a busy machine make a small model crawl

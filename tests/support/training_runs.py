@@ -10,10 +10,10 @@ import torch
 from projects import Project, hashes
 from safetensors.torch import load_file
 
-from lockstep.training import callbacks
 from lockstep.modeling.device import Hardware
 from lockstep.modeling.model import load_model
 from lockstep.modeling.scoring import score_rows
+from lockstep.training import callbacks
 
 WRITTEN = ("models/finetuned", "metrics/train.json", "metrics/plots")
 FINETUNED = [

@@ -6,12 +6,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers.processors import TemplateProcessing
 
-from lockstep.core.errors import LockstepError
 from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Question
-from lockstep.artifacts.rows import Overlong, QuestionRows, Row, RowBlock, audit, even_blocks, text_blocks, text_ids
-from lockstep.tokenization.base_tokenizer import rejected, token_metrics
+from lockstep.artifacts.rows import Row, RowBlock, audit, even_blocks
+from lockstep.core.errors import LockstepError
 from lockstep.pretrained.tokenizer import encoder_of, train_tokenizer
+from lockstep.tokenization.base_tokenizer import rejected, token_metrics
+from lockstep.tokenization.examples import Overlong, QuestionRows, text_blocks, text_ids
 
 END = "<|endoftext|>"
 BYTES = train_tokenizer([], 257, 512)

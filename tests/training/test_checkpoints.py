@@ -15,6 +15,12 @@ import pytest
 import yaml
 from projects import ROOT
 
+from lockstep.core.checksums import is_whole
+from lockstep.core.entry_point import LAUNCHED_BY
+from lockstep.core.errors import Stopped
+from lockstep.core.settings import Model
+from lockstep.core.stage_deps import stage_deps
+from lockstep.modeling.device import Hardware
 from lockstep.training import checkpoints
 from lockstep.training.checkpoints import (
     StopRequest,
@@ -24,13 +30,7 @@ from lockstep.training.checkpoints import (
     latest_whole,
     seal_checkpoint,
 )
-from lockstep.core.entry_point import LAUNCHED_BY
-from lockstep.core.errors import Stopped
-from lockstep.modeling.device import Hardware
-from lockstep.core.settings import Model
 from lockstep.training.runs import training_run
-from lockstep.core.checksums import is_whole
-from lockstep.core.stage_deps import stage_deps
 
 MODEL = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["model"]
 

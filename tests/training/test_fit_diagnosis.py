@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.training.learning_curves import Curves, write_curves
 from lockstep.training.fit_diagnosis import fit_metrics, verdict
+from lockstep.training.learning_curves import Curves, write_curves
 
 
 def epochs(*validation: float | None) -> list[dict[str, float]]:

@@ -10,12 +10,12 @@ from projects import ROOT, Project, hashes
 from safetensors.torch import load_file
 from training_runs import FINETUNED, interrupt_after, trained, validation_loss, written
 
+from lockstep.core.errors import LockstepError, Stopped
+from lockstep.core.settings import Lora
+from lockstep.modeling.model import grow_embeddings, load_model
+from lockstep.modeling.scoring import target_logits
 from lockstep.training import lora
 from lockstep.training.lora import add_adapters, merge_adapters, target_names
-from lockstep.core.errors import LockstepError, Stopped
-from lockstep.modeling.model import grow_embeddings, load_model
-from lockstep.core.settings import Lora
-from lockstep.modeling.scoring import target_logits
 from lockstep.training.trainable_weights import count_trained
 
 LLAMA = ROOT.parent / "shared/data/models/stories260K"  # optional real model of another architecture

@@ -11,10 +11,9 @@ import torch
 from projects import Project
 from training_runs import flip_bit, interrupt_after, trained, written
 
-from lockstep.training import callbacks
-from lockstep.training import trainer
-from lockstep.core.errors import LockstepError, Stopped
 from lockstep.core.checksums import seal
+from lockstep.core.errors import LockstepError, Stopped
+from lockstep.training import callbacks, trainer
 
 
 @pytest.mark.parametrize(("step", "packing"), [(1, True), (4, False), (6, True), (7, True), (12, True)])

@@ -9,13 +9,12 @@ from torch.nn import functional
 from transformers import BloomConfig, GPT2Config, GraniteConfig, LlamaConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from lockstep.training import fused_cross_entropy
-from lockstep.training import varlen_attention
 from lockstep.modeling.collate import collate
 from lockstep.modeling.device import Hardware
-from lockstep.training.varlen_attention import group_rows
+from lockstep.training import fused_cross_entropy, varlen_attention
 from lockstep.training.fast_layers import QuickDropout, quicken
 from lockstep.training.step import TrainingStep, choose_step
+from lockstep.training.varlen_attention import group_rows
 
 PAD = 399
 CPU = Hardware("cpu", "fp32", 1)
@@ -73,7 +72,9 @@ def test_loss_and_gradients_are_those_of_a_plain_loop(shape: str, way: TrainingS
 
 def test_long_rows_and_short_ones_share_a_line() -> None:
     model, rows = make(SHAPES["gpt2"]), some_rows(6, 600)
-    assert max(len(row["input_ids"]) for row in rows) > varlen_attention.SHORT > min(len(row["input_ids"]) for row in rows)
+    assert (
+        max(len(row["input_ids"]) for row in rows) > varlen_attention.SHORT > min(len(row["input_ids"]) for row in rows)
+    )
     model.set_attn_implementation(varlen_attention.NAME)
     with torch.no_grad():
         found = TrainingStep("line", True).loss(model, collate(rows, PAD, "line"))

@@ -14,11 +14,17 @@ import yaml
 from projects import ROOT
 from repositories import commit, git
 
-from lockstep.verify.clean_clone import bring_inputs, clone_commit, committed_lock, require_committed, switch_off_reports
 from lockstep.core.errors import LockstepError
+from lockstep.core.revisions import resolve
+from lockstep.verify.clean_clone import (
+    bring_inputs,
+    clone_commit,
+    committed_lock,
+    require_committed,
+    switch_off_reports,
+)
 from lockstep.verify.cleanup_guard import Guard
 from lockstep.verify.dvc_lock import LockedStage, inputs_of
-from lockstep.core.revisions import resolve
 
 LOCK = """
 stages:

@@ -7,9 +7,18 @@ from typing import Any
 
 import pytest
 
-from lockstep.review.compare import Change
 from lockstep.core.errors import LockstepError
-from lockstep.verify.dvc_lock import Lock, LockedStage, cached_files, differing, hash_files, inputs_of, maker_of, parse_lock
+from lockstep.review.compare import Change
+from lockstep.verify.dvc_lock import (
+    Lock,
+    LockedStage,
+    cached_files,
+    differing,
+    hash_files,
+    inputs_of,
+    maker_of,
+    parse_lock,
+)
 from lockstep.verify.judge import (
     Finding,
     changed_base,

@@ -3,15 +3,11 @@
 import importlib.util
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # serving.py lies beside the other tests
-sys.path.insert(0, str(Path(__file__).parent))
 
 ARGUMENTS = (
     "--no-sandbox",

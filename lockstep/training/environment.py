@@ -1,14 +1,14 @@
-"""What training began with and ran on, kept in git beside its figures: other runs are compared with it."""
+"""What training runs on and begins with: other runs, and a rerun elsewhere, are compared with it."""
 
 import platform
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from lockstep.modeling.device import Hardware, processor
-from lockstep.core.hashes import sha256_of
-from lockstep.pretrained.hub import WEIGHT_FILES, is_folder, resolve_base
+from lockstep.core.checksums import sha256_of
+from lockstep.core.paths import shown_path
 from lockstep.core.settings import Model
+from lockstep.modeling.device import Hardware, processor
+from lockstep.pretrained.hub import WEIGHT_FILES, is_folder, resolve_base
 from lockstep.pretrained.tokenizer import SCRATCH
 
 # Whatever of these has another version may give other bits; a test compares the list with what the stages import.
@@ -35,8 +35,8 @@ LIBRARIES = (
 )
 
 
-def provenance(hardware: Hardware, model: Model) -> dict[str, Any]:
-    """What metrics/provenance.json holds. Raises LockstepError when the base can't be found."""
+def training_environment(hardware: Hardware, model: Model) -> dict[str, Any]:
+    """Hardware, versions of libraries, and SHA-256 of the base's files. Raises LockstepError when there is no base."""
     return {
         "hardware": {
             "device": hardware.device,
@@ -56,7 +56,6 @@ def base_hashes(model: Model) -> dict[str, str]:
     if model.base == SCRATCH:
         return {}
     folder = resolve_base(model.base, model.revision)
-    outside = is_folder(model.base) and (folder.is_absolute() or ".." in folder.parts)
-    name = folder.name if outside else Path(model.base).as_posix()
+    name = shown_path(folder) if is_folder(model.base) else model.base
     files = sorted({path for pattern in WEIGHT_FILES for path in folder.glob(pattern)})
     return sha256_of({f"{name}/{path.name}": path for path in files})
