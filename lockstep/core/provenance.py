@@ -41,7 +41,7 @@ def write_provenance(
 
 
 def code_files(stage: str) -> list[str]:
-    """Every source file below the code that dvc.yaml says a stage depends on, relative to the project's root, sorted."""
+    """Every source file below the code that dvc.yaml says a stage depends on, from the project's root."""
     code = [dep for dep in stage_deps(stage, CODE) if dep.startswith(CODE_FOLDERS)]
     return sorted(path.relative_to(CODE).as_posix() for dep in code for path in files_below(CODE / dep))
 
