@@ -21,9 +21,8 @@ def main() -> None:
         print(help_text())
         return
     if name not in COMMANDS:
-        raise LockstepError(
-            f"There is no command {name}.", did_you_mean(name, COMMANDS) or f"There are {', '.join(COMMANDS)}."
-        )
+        remedy = did_you_mean(name, COMMANDS) or f"There are {', '.join(COMMANDS)}."
+        raise LockstepError(f"There is no command {name}.", remedy)
     sys.argv = [f"python -m lockstep {name}", *arguments]
     importlib.import_module(f"lockstep.cli.{name}").main()
 

@@ -101,7 +101,7 @@ def _number(low: int, high: int) -> "Callable[[str], int]":
 
 def model_threads() -> int:
     """All cores but one, which the network's threads need for themselves."""
-    from lockstep.modeling.device import available_cores
+    from lockstep.core.parallel import available_cores
 
     return max(1, available_cores() - 1)
 

@@ -1,8 +1,7 @@
 """train: base model + rows -> fine-tuned model and learning curves.
 
-Reads data/tokenized and the base; writes models/finetuned, metrics/train.json, what it ran on in
-metrics/provenance/train.json, and metrics/plots. Interrupted, it goes on from its last checkpoint and ends with the same
-bytes.
+Reads data/tokenized and the base; writes models/finetuned, metrics/train.json and metrics/plots. Interrupted, it goes
+on from its last checkpoint and ends with the same bytes.
 """
 
 if not __package__:

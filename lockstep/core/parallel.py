@@ -32,7 +32,7 @@ def ordered_map(function: Callable[[Piece], Result], pieces: Iterable[Piece]) ->
     rest = next(iterator, None)
     if rest is None:
         return
-    workers = min(MOST_PROCESSES, _cores())
+    workers = min(MOST_PROCESSES, available_cores())
     pending: deque[Future[Result]] = deque()
     with ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(function,)
@@ -53,8 +53,8 @@ def ordered_map(function: Callable[[Piece], Result], pieces: Iterable[Piece]) ->
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _cores() -> int:
-    """Cores this process may use."""
+def available_cores() -> int:
+    """Cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from lockstep.core.errors import LockstepError
+from lockstep.core.parallel import available_cores
 from lockstep.core.settings import Device
 from lockstep.modeling.distributed import ALONE, Processes
 
@@ -67,11 +68,6 @@ def keep_freed_memory() -> None:
         return
     mallopt(MAPPED_BLOCKS, 0)
     mallopt(TRIM_THRESHOLD, -1)
-
-
-def available_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _device(wanted: str) -> str:

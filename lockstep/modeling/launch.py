@@ -19,6 +19,7 @@ import yaml
 
 from lockstep.core.entry_point import LAUNCHED_BY
 from lockstep.core.errors import LockstepError, Stopped, say_last
+from lockstep.core.parallel import available_cores
 from lockstep.core.settings import Device
 from lockstep.modeling.distributed import disconnect
 from lockstep.modeling.worker_output import Relayed
@@ -62,8 +63,6 @@ def processes_on_this_machine(wanted: int | str, config_file: str | None, device
     if count is None:
         return None
     import torch
-
-    from lockstep.modeling.device import available_cores
 
     gpus = 0 if device.name == "cpu" else torch.cuda.device_count()
     count = min(count, gpus or available_cores())

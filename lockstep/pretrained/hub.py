@@ -95,12 +95,12 @@ def check_download(folder: Path, name: str) -> None:
     """
     for path in sorted(folder.glob("*.safetensors")):
         stored = path.resolve()
-        if path.is_symlink() and len(stored.name) == SHA256_DIGITS and stored.is_file():
-            if sha256_file(stored) != stored.name:
-                raise LockstepError(
-                    f"{path.name} of {name} was damaged in the Hub's cache.",
-                    f"Delete {stored} and run again: it is fetched anew.",
-                )
+        is_cached = path.is_symlink() and len(stored.name) == SHA256_DIGITS and stored.is_file()
+        if is_cached and sha256_file(stored) != stored.name:
+            raise LockstepError(
+                f"{path.name} of {name} was damaged in the Hub's cache.",
+                f"Delete {stored} and run again: it is fetched anew.",
+            )
 
 
 def push_folder(folder: Path, repo: str, private: bool) -> str:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from test_bad_json import BAD as JSON
-from test_bad_params import BAD as PARAMS
-from test_bad_tables import BAD as TABLES
+from tests.cases.test_json import BAD as JSON
+from tests.cases.test_settings import BAD as PARAMS
+from tests.cases.test_tables import BAD as TABLES
 
 DOCS = Path(__file__).parents[2] / "docs/reliability.md"
 

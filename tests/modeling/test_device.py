@@ -7,7 +7,7 @@ import torch
 
 from lockstep.core.errors import LockstepError
 from lockstep.core.settings import Device
-from lockstep.modeling import device
+from lockstep.modeling import device as hardware
 from lockstep.modeling.device import Hardware
 
 
@@ -20,31 +20,31 @@ def test_the_best_device_there_is_taken(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in there)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in there)
-    assert device._device(wanted) == device
+    assert hardware._device(wanted) == device
 
 
 def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(LockstepError, match=r"device\.name is cuda, but this machine has cpu only\. Set it to auto"):
-        device._device("cuda")
+        hardware._device("cuda")
 
 
 @pytest.mark.parametrize(("has", "precision"), [(True, "bf16"), (False, "fp32")])
 def test_precision_is_bf16_where_the_hardware_has_it(
     monkeypatch: pytest.MonkeyPatch, has: bool, precision: str
 ) -> None:
-    monkeypatch.setattr(device, "cpu_has_bf16", lambda: has)
+    monkeypatch.setattr(hardware, "cpu_has_bf16", lambda: has)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has)
-    assert [device._precision("auto", device) for device in ("cpu", "cuda", "mps")] == [precision, precision, "fp32"]
-    assert device._precision("bf16", "mps") == "bf16"
+    assert [hardware._precision("auto", device) for device in ("cpu", "cuda", "mps")] == [precision, precision, "fp32"]
+    assert hardware._precision("bf16", "mps") == "bf16"
 
 
 def test_setting_up_seeds_all_random_numbers_and_takes_the_threads_asked_for() -> None:
     settings = Device.model_validate({"name": "cpu", "precision": "fp32", "threads": 1, "deterministic": True})
     drawn = []
     for seed in (5, 5, 6):
-        assert device.set_up(settings, seed) == Hardware("cpu", "fp32", 1)
+        assert hardware.set_up(settings, seed) == Hardware("cpu", "fp32", 1)
         drawn.append(torch.rand(3).tolist())
     assert drawn[0] == drawn[1] != drawn[2]
     assert torch.get_num_threads() == 1
@@ -56,11 +56,11 @@ def test_setting_up_seeds_all_random_numbers_and_takes_the_threads_asked_for() -
 def test_a_gpu_refuses_what_has_no_repeatable_way(
     monkeypatch: pytest.MonkeyPatch, device: str, only_warns: bool
 ) -> None:
-    monkeypatch.setattr(device, "_device", lambda wanted: device)
-    monkeypatch.setattr(device, "_precision", lambda wanted, device: "bf16")
+    monkeypatch.setattr(hardware, "_device", lambda wanted: device)
+    monkeypatch.setattr(hardware, "_precision", lambda wanted, device: "bf16")
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     try:
-        device.set_up(Device(name="auto", precision="auto", threads=torch.get_num_threads(), deterministic=True), 0)
+        hardware.set_up(Device(name="auto", precision="auto", threads=torch.get_num_threads(), deterministic=True), 0)
         assert torch.are_deterministic_algorithms_enabled()
         assert torch.is_deterministic_algorithms_warn_only_enabled() is only_warns
     finally:
@@ -70,4 +70,4 @@ def test_a_gpu_refuses_what_has_no_repeatable_way(
 def test_hardware_reads_as_one_phrase() -> None:
     assert str(Hardware("cpu", "fp32", 1)) == "CPU, fp32, 1 thread"
     assert str(Hardware("mps", "fp32", 4)) == "MPS, fp32, 4 threads"
-    assert device.available_cores() >= 1
+    assert hardware.available_cores() >= 1

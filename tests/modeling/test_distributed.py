@@ -199,13 +199,13 @@ def test_how_many_processes_are_started(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_stage_that_knows_one_machine_takes_one_process_for_each_of_its_devices(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lockstep.modeling.device.available_cores", lambda: 6)
+    monkeypatch.setattr("lockstep.modeling.launch.available_cores", lambda: 6)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     assert [processes_on_this_machine(wanted, None, device()) for wanted in (1, 4, 16, "auto")] == [None, 4, 8, 8]
     assert [processes_on_this_machine(wanted, None, device("cpu")) for wanted in (2, 16, "auto")] == [2, 6, None]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert processes_on_this_machine(16, None, device()) == 6
-    monkeypatch.setattr("lockstep.modeling.device.available_cores", lambda: 1)
+    monkeypatch.setattr("lockstep.modeling.launch.available_cores", lambda: 1)
     assert processes_on_this_machine(16, None, device()) is None
 
 

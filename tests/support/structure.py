@@ -59,6 +59,17 @@ def is_for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
+def source_files(folder: str) -> list[Path]:
+    """Every Python file of a folder of the project, and below it."""
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def package_of(name: str) -> str:
+    """The package of the library that a module's full name lies in: 'core' of lockstep.core.errors; '' elsewhere."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "lockstep" and len(parts) > 2 else ""
+
+
 def params_read(stage: str) -> set[str]:
     """Keys of params.yaml a stage's file touches as `params.section` or `params.section.key`, the widest ones only."""
     tree = ast.parse((ROOT / "stages" / f"{stage}.py").read_text(encoding="utf-8"))
