@@ -1,4 +1,8 @@
-"""A function applied to one piece of data after the other, by several processes where there are many pieces."""
+"""A function applied to a stream of pieces, in order, by several processes where there are many pieces.
+
+Not joblib's Parallel(return_as="generator"): on prepare with 200,000 rows it took 0.93 of the processor time and 1.27
+times the memory, but it reads ahead of a slow consumer without bound, and its workers outlive a killed parent.
+"""
 
 import os
 import threading
@@ -12,20 +16,20 @@ from typing import Any, TypeVar
 
 from lockstep.core.errors import LockstepError
 
-ALONE = 6  # pieces done before other processes are worth their start of a second
-MOST_PROCESSES = 8  # each holds about 100 MB, and what feeds them is one process all the same
+ALONE = 6  # pieces computed in this process first: starting others takes a second, which fewer pieces don't repay
+MOST_PROCESSES = 8  # each takes about 100 MB, and a single process feeds them all
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
-_function: Callable | None = None  # in a worker: what it was started for
+_function: Callable | None = None  # in a worker: the function it was started for
 
 
 def ordered_map(function: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
-    """function(piece) for each piece, in the order of the pieces. Only a few pieces are in memory at a time.
+    """Yield function(piece) for each piece, in the order of the pieces. Only a few pieces are in memory at a time.
 
-    function: a module's function, a partial of one or a method, as other processes must find it; each gets it once.
-    Raises LockstepError when a process is killed; what the function raises comes through.
+    function: must be picklable (a module's function, a partial of one, or a method); each process receives it once.
+    Raises LockstepError when a worker is killed, and whatever the function raises.
     """
     iterator = iter(pieces)
     yield from map(function, islice(iterator, ALONE))
@@ -59,10 +63,10 @@ def available_cores() -> int:
 
 
 def _begin(function: Callable) -> None:
-    """In a worker: keep the function, and end when the process that started this one is gone, however it went."""
+    """In a worker: keep the function, and exit when the parent process has ended, even if it was killed."""
     global _function
     _function = function
-    os.environ["RAYON_NUM_THREADS"] = "1"  # of tokenizers and the like: the processes are the threads
+    os.environ["RAYON_NUM_THREADS"] = "1"  # tokenizers would start threads, but the processes already use all cores
 
     def wait() -> None:
         parent = parent_process()
@@ -74,6 +78,6 @@ def _begin(function: Callable) -> None:
 
 
 def _apply(piece: Any) -> Any:
-    """In a worker: the function of one piece."""
+    """In a worker: apply the function to one piece."""
     assert _function is not None
     return _function(piece)

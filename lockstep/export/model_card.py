@@ -1,88 +1,80 @@
-"""The model card: what the export is, what it was made from, how well it does."""
+"""The model card: what the export is, what it was made from, and how well it does."""
 
+from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, UndefinedError
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import UndefinedError
 
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import EVALUATE_METRICS, TRAIN_METRICS, shown_path
+from lockstep.export.templating import environment
+from lockstep.pretrained.hub import is_folder
+from lockstep.pretrained.tokenizer import SCRATCH
 
-CARD = """\
----
-library_name: transformers
-pipeline_tag: text-generation
-base_model: {{ base | tojson }}
-tags: [lockstep]
----
-
-# {{ title }}
-
-A causal language model fine-tuned with Lockstep on {{ data | code }} ({{ kind }}).
-{% if prompt.kind == "qa" %}
-
-It answers questions put in this form; the answer ends by itself with end-of-text:
-
-```
-{{ prompt.question_text("...") }}
-```
-{% else %}
-
-It continues plain text.
-{% endif %}
-
-## Held-out figures
-
-{{ evaluate.test_rows }} test rows that training never saw, not even as near-duplicates.
-
-| | base | this model |
-|---|---|---|
-{% for name, label in labels.items() -%}
-| {{ label }} | {{ evaluate.base[name] }} | {{ evaluate.tuned[name] }} |
-{% endfor %}
-
-Training: weights of epoch {{ train.kept_epoch }}, {{ train.parameters }} weights, {{ train.tokens }} tokens seen,
-{{ train.device }}, {{ train.precision }}. {{ train.verdict | capitalize }}.
-
-`receipt.json` holds the SHA-256 of these weights and of all they were made from: data, base, code and settings.
-
-## Use
-
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained("PATH_OR_ID")
-model = AutoModelForCausalLM.from_pretrained("PATH_OR_ID")
-```
-
-## Limits
-
-It knows what its base and its training rows said, and can be wrong with confidence. Check what it says before
-you rely on it.
-"""
-
-LABELS = {
+TEMPLATES = Path(__file__).parent / "templates"
+LABELS = {  # figures of the card's table
     "loss": "loss of the answers (nats per token)",
     "perplexity": "perplexity of the answers",
     "accuracy": "next-token accuracy",
     "text_perplexity": "perplexity of the whole text",
     "bits_per_byte": "bits per byte of the whole text",
 }
+INDEXED = {  # figures of the model-index, where the Hub looks for them; all but F1 are in the table too
+    "perplexity": LABELS["perplexity"],
+    "accuracy": LABELS["accuracy"],
+    "bits_per_byte": LABELS["bits_per_byte"],
+    "f1": "token F1 of generated answers",  # only where evaluate generated answers to questions
+}
 
 
-def model_card(**facts: Any) -> str:
-    """Markdown of the card.
+def model_card(title: str, base: str, data: str, **facts: Any) -> str:
+    """The card in Markdown, with front matter for the Hub.
 
-    facts: title, base, data (path), prompt (Prompt), and the metrics of evaluate and train. Nothing in them is a
-    secret, a time or a host. Of a path that leaves the project only the last name is told. Raises LockstepError where
-    a figure is missing.
+    title: the model's name. base, data: model.base and data.path of params.yaml. facts: prompt (Prompt), and the
+    metrics evaluate and train. The card holds no secret, time or host, and of a path that leaves the project only the
+    last name. Raises LockstepError where a figure is missing.
     """
-    facts |= {name: shown_path(facts[name]) for name in ("base", "data")}
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, autoescape=False)
-    environment.filters["code"] = lambda text: "`" + str(text).replace("`", "'") + "`"
-    kind = "questions and answers" if facts["prompt"].kind == "qa" else "plain texts"
+    origin = "scratch" if base == SCRATCH else "folder" if is_folder(base) else "hub"
+    shown_data = shown_path(data)
+    templates = environment(TEMPLATES, autoescape=False, code=lambda text: "`" + str(text).replace("`", "'") + "`")
     try:
-        return environment.from_string(CARD).render(labels=LABELS, kind=kind, **facts)
+        text = templates.get_template("card.md.j2").render(
+            title=title,
+            base=shown_path(base),
+            origin=origin,
+            data=shown_data,
+            kind="questions and answers" if facts["prompt"].kind == "qa" else "plain texts",
+            labels=LABELS,
+            **facts,
+        )
     except UndefinedError as error:
         raise LockstepError(
             f"{EVALUATE_METRICS} or {TRAIN_METRICS} is damaged: {error}.", "Run `make evaluate` to make them again."
         ) from None
+    front_matter = ModelCardData(
+        base_model=base if origin == "hub" else None,  # the Hub takes nothing but ids of its own here
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["lockstep"],
+        model_name=title,
+        eval_results=_eval_results(facts["evaluate"]["tuned"], shown_data),
+    )
+    return str(ModelCard(f"---\n{front_matter.to_yaml()}\n---\n\n{text}"))
+
+
+def _eval_results(tuned: dict[str, float], data: str) -> list[EvalResult]:
+    """The tuned model's figures for the model-index, which has no place for those of a second model, the base."""
+    return [
+        EvalResult(
+            task_type="text-generation",
+            dataset_type="custom",  # the user's own files, no dataset of the Hub
+            dataset_name=data,
+            dataset_split="test",
+            metric_type=name,
+            metric_name=label,
+            metric_value=tuned[name],
+        )
+        for name, label in INDEXED.items()
+        if name in tuned
+    ]

@@ -3,35 +3,32 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from lockstep.evaluation.verdict import caveats, number, signed_percent, verdict
+from lockstep.export.templating import environment
 from lockstep.review.compare import Change, Snapshot, changes, fixed_questions, is_number, telling
 from lockstep.review.gates import GateResult, failed
 
-MARK = "<!-- lockstep comparison -->"  # by which a later run finds the comment to replace
+TEMPLATES = Path(__file__).parent / "templates"
+MARK = "<!-- lockstep comparison -->"  # a later run finds the comment to replace by it
 ZERO_WIDTH_SPACE = "\u200b"
-TEXT_CHARS = 400  # of an answer shown; GitHub takes 65,536 characters in a comment
-LISTED = 60  # changed figures shown
-CURVE_POINTS = 40  # of a learning curve
+TEXT_CHARS = 400  # longest text of an answer; GitHub accepts 65,536 characters in a comment
+LISTED = 60  # most changed figures shown
+CURVE_POINTS = 40  # fewest points a thinned learning curve keeps
 FIRST = ("evaluate.tuned.perplexity", "evaluate.tuned.loss", "evaluate.tuned.f1", "evaluate.tuned.stopped")
 
 
 def comment(before: Snapshot, after: Snapshot, gates: list[GateResult], name: str, evaluation: dict[str, Any]) -> str:
-    """Markdown with MARK first. name: of the revision compared with. evaluation: this one's metrics/evaluate.json."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # Markdown: every text of a user passes through `cell`
-    )
-    environment.filters |= {"cell": cell, "plain": plain, "value": shown, "delta": delta}
+    """The comparison in Markdown, with MARK first.
+
+    name: of the revision `before`. evaluation: metrics/evaluate.json of the revision `after`.
+    Raises jinja2.UndefinedError or KeyError where a figure is missing.
+    """
+    # Markdown is not escaped: every text of a user passes through `cell` or `plain`.
+    templates = environment(TEMPLATES, autoescape=False, cell=cell, plain=plain, value=shown, delta=delta)
     both = [(name, curve(before)), ("this branch", curve(after))]
     metrics = telling(changes(before.metrics, after.metrics))
     metrics.sort(key=lambda change: change.name not in FIRST)
-    return environment.get_template("comment.md.j2").render(
+    return templates.get_template("comment.md.j2").render(
         mark=MARK,
         name=name,
         verdict=verdict(evaluation),
@@ -49,14 +46,14 @@ def comment(before: Snapshot, after: Snapshot, gates: list[GateResult], name: st
 
 
 def curve(snapshot: Snapshot) -> dict[str, list[float]]:
-    """Tokens seen (thousands) and losses per epoch; empty without epochs."""
+    """Training and validation loss at each epoch, as far as every epoch has them; empty without epochs."""
     points = snapshot.epochs[:: max(1, len(snapshot.epochs) // CURVE_POINTS)]
     names = [name for name in ("train_loss", "validation_loss") if points and all(name in point for point in points)]
     return {name: [round(point[name], 4) for point in points] for name in names}
 
 
 def cell(text: Any) -> str:
-    """Text of a user or model as one harmless line of a Markdown table: no markup, link or mention comes through."""
+    """Text of a user or model as one harmless line in a Markdown table, without markup, links or mentions."""
     line = _line(text)
     for character in "\\`*_[]|~$":
         line = line.replace(character, f"\\{character}")
@@ -64,7 +61,7 @@ def cell(text: Any) -> str:
 
 
 def plain(text: Any) -> str:
-    """The same inside an HTML element, where Markdown does not reach."""
+    """Text of a user or model inside an HTML element, where Markdown is not interpreted."""
     return _quiet(_line(text))
 
 
@@ -74,7 +71,7 @@ def _line(text: Any) -> str:
 
 
 def _quiet(line: str) -> str:
-    """No tag, and a gap of no width where GitHub would make a mention, a reference or a link."""
+    """The line with tags escaped and a zero-width space wherever GitHub would make a mention, a reference or a link."""
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for mark in ("@", "#", ":/"):
         line = line.replace(mark, mark + ZERO_WIDTH_SPACE)
@@ -82,14 +79,14 @@ def _quiet(line: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A figure or setting in a cell."""
+    """A figure or setting as the text of a table cell."""
     if value is None:
         return "–"
     return number(value) if isinstance(value, float) else f"{value:,}" if is_number(value) else cell(value)
 
 
 def delta(change: Change) -> str:
-    """The difference, with its share where that says something."""
+    """The difference, and its share of the earlier value where that is at least half a percent."""
     if change.difference is None:
         return ""
     sign = "+" if change.difference > 0 else "\N{MINUS SIGN}"

@@ -1,4 +1,4 @@
-"""metrics/report.html: one file that shows a run to people, made of the files the stages wrote."""
+"""metrics/report.html: a self-contained page that shows a run to people, built from the files the stages write."""
 
 import re
 from collections.abc import Sequence
@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lockstep.evaluation.palette import INK, LINE
 from lockstep.evaluation.text_metrics import words
 from lockstep.evaluation.verdict import caveats, number, percent, signed_percent, verdict
+from lockstep.export.templating import environment
 from lockstep.review.compare import Change, flat
 
-SHOWN = 10  # best, median and worst answers, each
-TELLING = 4  # letters from which a word shared with the reference is marked
+TEMPLATES = Path(__file__).parent / "templates"
+SHOWN = 10  # answers in each of the groups best, median and worst
+TELLING = 4  # least number of letters of a word that is marked where the reference shares it
 CHARTS = {
     "learning": ("Learning", "Loss after each epoch, on rows it trains on and on validation rows it does not."),
     "scores": ("Answers beside the references", "Higher is nearer. A model worth having beats the nearest question."),
@@ -31,8 +32,12 @@ CHARTS = {
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a report is made of: the metrics of each stage, the lines of metrics/answers.jsonl, SVG texts by name, the
-    settings, and what changed in settings and figures since the commit `since` ('' where there is none)."""
+    """What a report shows.
+
+    prepare, tokenize, train, evaluate: the metrics of each stage. answers: the lines of metrics/answers.jsonl.
+    charts: SVG texts by name. params: the settings. since: the commit that the changes in settings and figures are
+    counted from; '' where there is none.
+    """
 
     prepare: dict[str, Any]
     tokenize: dict[str, Any]
@@ -47,18 +52,16 @@ class Facts:
 
 
 def report_html(facts: Facts) -> str:
-    """The page. Every text in it is escaped but the charts, which hold no text of a user."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    """The page. Every text is escaped except the charts, which hold no text of a user.
+
+    Raises KeyError or jinja2.UndefinedError where a figure is missing.
+    """
+    templates = environment(
+        TEMPLATES, autoescape=True, number=number, percent=percent, signed=signed_percent, value=shown
     )
-    environment.filters |= {"number": number, "percent": percent, "signed": signed_percent, "value": shown}
-    environment.globals["marked"] = marked
     charts = [(name, *CHARTS[name], inline(facts.charts[name], name)) for name in CHARTS if name in facts.charts]
-    return environment.get_template("report.html.j2").render(
+    return templates.get_template("report.html.j2").render(
+        marked=marked,
         facts=facts,
         kind=facts.prepare["kind"],
         verdict=verdict(facts.evaluate),
@@ -71,12 +74,12 @@ def report_html(facts: Facts) -> str:
 
 
 def mood(change: dict[str, float]) -> str:
-    """'better', 'worse' or 'unsure', as the interval of the loss says."""
+    """'better', 'worse' or 'unsure', by the confidence interval of the change in loss."""
     return "better" if change["loss_high"] < 0 else "worse" if change["loss_low"] > 0 else "unsure"
 
 
 def ranked(answers: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The best, the median and the worst answers by chrF, SHOWN of each where there are enough, none twice."""
+    """Groups of the best, the median and the worst answers by chrF: at most SHOWN in each, and no answer twice."""
     ordered = sorted(answers, key=lambda line: (-line["chrf"], line["id"]))
     size = min(SHOWN, len(ordered) // 3)
     if not size:
@@ -86,21 +89,21 @@ def ranked(answers: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, 
 
 
 def marked(answer: str, reference: str) -> list[tuple[str, bool]]:
-    """The answer in pieces; True for words of TELLING letters or more that the reference holds too."""
+    """The answer in pieces, each with whether it is a word of at least TELLING letters that the reference holds too."""
     wanted = {word for word in words(reference) if len(word) >= TELLING or not word.isascii()}
     pieces = re.split(r"(\W+)", answer)
     return [(piece, bool(wanted & set(words(piece)))) for piece in pieces if piece]
 
 
 def inline(svg: str, name: str) -> Markup:
-    """An SVG file's picture to stand in a page: no XML head, ids of its own, the page's own ink."""
+    """The picture of an SVG file for use inside a page: no XML head, unique ids, the page's text colour."""
     picture = svg[svg.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")
     head, body = picture.split(">", 1)
     view = re.search(r'viewBox="[^"]+"', head)
     picture = f'<svg {view.group() if view else ""} role="img" aria-label="{CHARTS[name][0]}">{body}'
     picture = re.sub(r"<metadata>.*?</metadata>", "", picture, flags=re.S)
     picture = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", picture)
-    return Markup(picture)  # ours, drawn by charts.py from figures and fixed labels
+    return Markup(picture)  # safe: charts.py draws it from figures and fixed labels
 
 
 def shown(value: Any) -> str:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from lockstep.evaluation.bootstrap import paired_bootstrap
+from lockstep.evaluation import bootstrap
+from lockstep.evaluation.bootstrap import Interval, paired_bootstrap
 
 
 def test_equal_scores_differ_by_exactly_nothing() -> None:
@@ -26,11 +26,40 @@ def test_the_difference_divides_sums_once_and_is_no_mean_of_means() -> None:
     assert found.difference == pytest.approx(10 / 100)
 
 
-def test_bounds_agree_with_scipys_for_a_mean() -> None:
-    gains = np.random.default_rng(3).normal(0.2, 1, 80)
-    found = paired_bootstrap(np.zeros(80), gains, np.ones(80), None, 8000, 5)
-    theirs = stats.bootstrap((gains,), np.mean, n_resamples=8000, method="percentile", rng=7).confidence_interval
-    assert [found.low, found.high] == pytest.approx([theirs.low, theirs.high], abs=0.015)
+def test_bounds_agree_with_a_loop_that_draws_one_resample_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "AT_ONCE", 10 * 7)  # the resamples take many batches
+    gains, weights = np.random.default_rng(3).normal(0.2, 1, 70), np.random.default_rng(4).integers(1, 9, 70)
+    clusters = [str(row % 7) for row in range(70)]
+    draw = np.random.default_rng(5)
+    ratios = []
+    for _ in range(1000):
+        rows = [row for unit in draw.integers(0, 7, 7) for row in range(unit, 70, 7)]
+        ratios.append(sum(gains[row] for row in rows) / sum(weights[row] for row in rows))
+    found = paired_bootstrap(np.zeros(70), gains, weights, clusters, 1000, 5)
+    assert [found.low, found.high] == pytest.approx(np.quantile(ratios, [0.025, 0.975]))
+    assert found.positive == np.mean([ratio > 0 for ratio in ratios])
+    assert found.difference == pytest.approx(gains.sum() / weights.sum())
+
+
+def test_memory_is_bounded_by_drawing_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    ratio = bootstrap._ratio
+
+    def watched(gain: np.ndarray, weight: np.ndarray, axis: int) -> np.ndarray:
+        sizes.append(gain.size)
+        return ratio(gain, weight, axis)
+
+    monkeypatch.setattr(bootstrap, "AT_ONCE", 1000)
+    monkeypatch.setattr(bootstrap, "_ratio", watched)
+    paired_bootstrap(np.zeros(60), np.ones(60), np.ones(60), None, 200, 0)
+    assert max(sizes) <= 1000
+    assert sum(sizes) == 200 * 60
+
+
+@pytest.mark.parametrize(("after", "positive"), [(3.0, 1), (1.0, 0), (2.0, 0)])
+def test_a_single_group_has_no_spread(after: float, positive: int) -> None:
+    found = paired_bootstrap([2.0, 2.0], [after, after], [2, 2], ["a", "a"], 100, 0)
+    assert found == Interval((after - 2) / 2, (after - 2) / 2, (after - 2) / 2, positive)
 
 
 def test_bounds_are_those_of_the_normal_law_for_many_rows() -> None:

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lockstep.training.provenance import LIBRARIES
 from projects import ROOT, Project, hashes
-from structure import STAGES, closure, imported_names
+from structure import STAGES, closure, imported_names, sources
 
 from lockstep.chat.load_export import check_hashes, check_sizes
 from lockstep.core.errors import LockstepError
-from lockstep.training.provenance import LIBRARIES
 from stages import chat
 
 EXPORT = Path("models/export")
 WEIGHTS = EXPORT / "model.safetensors"
 # Third-party packages of the stages that have no say in the bits, by the name they are imported by.
-NEUTRAL = {"dvc", "filelock", "huggingface_hub", "mlflow", "psutil", "pydantic", "rich", "ruamel", "yaml"}
+NEUTRAL = {"dvc", "filelock", "huggingface_hub", "mlflow", "psutil", "pydantic", "ruamel", "yaml"}
 IMPORTED_AS = {
     "bs4": "beautifulsoup4",
     "charset_normalizer": "charset-normalizer",
@@ -53,7 +53,7 @@ def test_it_holds_the_sha256_of_every_file_the_model_was_made_from(after: Projec
 
 
 def test_it_holds_the_sha256_of_the_code_of_all_stages(after: Project) -> None:
-    files = {path for stage in STAGES for path in closure(ROOT / "stages" / f"{stage}.py")}
+    files = {path for stage in STAGES for path in sources(ROOT / "stages" / f"{stage}.py")}
     names = {path.relative_to(ROOT).as_posix() for path in files} - {"stages/__init__.py", "__init__.py"}
     assert receipt()["code"] == {name: hashes(ROOT / name)["."] for name in sorted(names)}
 

@@ -13,10 +13,10 @@ import psutil
 import pytest
 import torch
 from projects import ROOT, Project, copy_sources, hashes
-from test_pipeline import dvc
 from training_runs import losses, weights, written
 
 from lockstep.training.checkpoints import checkpoint_step
+from tests.pipeline.test_pipeline import dvc
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PATIENCE = 250.0  # seconds

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hub_server import Hub, local_hub
 from projects import ROOT, TRAINED, Project
-from test_hub import use
 
 from lockstep.artifacts.row_store import iterate_rows, read_rows
 from lockstep.core.settings import Params, load_params
 from lockstep.pretrained.tokenizer import load_tokenizer
 from lockstep.review.presets import merge_preset
 from stages.chat import generate_response
+from tests.pretrained.test_hub import use
 
 ROWS = 80
 SAMPLES = {

@@ -46,7 +46,7 @@ ALLOWED = {
     "training": ("core", "artifacts", "pretrained", "modeling"),
     "generation": ("core", "artifacts", "pretrained"),
     "evaluation": ("core", "artifacts", "pretrained", "modeling", "generation"),
-    "export": ("core",),
+    "export": ("core", "pretrained"),
     "chat": ("core", "artifacts", "pretrained", "modeling", "generation"),
     "server": ("core", "artifacts", "pretrained", "generation", "chat"),
     "review": ("core", "evaluation", "export"),

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 from projects import Project, hashes
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -142,27 +144,59 @@ def test_the_cards_tables_and_headings_stand_apart(after: Project) -> None:
             assert line.startswith("|") or line == "", line
 
 
-def test_the_card_of_a_text_model_says_what_it_does() -> None:
-    figures = dict.fromkeys(("loss", "perplexity", "accuracy", "text_perplexity", "bits_per_byte"), 1.5)
-    train = {
-        "best_epoch": 1,
-        "kept_epoch": 1,
-        "parameters": 1,
-        "tokens": 1,
-        "device": "cpu",
-        "precision": "fp32",
-        "verdict": "good fit",
+def test_the_card_loads_back_with_the_figures_of_this_model(after: Project) -> None:
+    loaded = ModelCard.load(Path("models/export/README.md")).data
+    tuned = after.json("metrics/evaluate.json")["tuned"]
+    names = ("perplexity", "accuracy", "bits_per_byte", "f1")
+    assert {result.metric_type: result.metric_value for result in loaded.eval_results} == {n: tuned[n] for n in names}
+    assert {(result.task_type, result.dataset_name, result.dataset_split) for result in loaded.eval_results} == {
+        ("text-generation", "data/raw/colours.csv", "test")
     }
-    card = model_card(
-        title="mine",
-        base="gpt2",
-        data="a`b",
-        prompt=Prompt(kind="text"),
-        evaluate={"test_rows": 3, "base": figures, "tuned": figures},
-        train=train,
-    )
+    assert (loaded.model_name, loaded.library_name, loaded.tags) == ("lockstep-model", "transformers", ["lockstep"])
+
+
+def card_of(**changed: Any) -> str:
+    figures = dict.fromkeys(("loss", "perplexity", "accuracy", "text_perplexity", "bits_per_byte"), 1.5)
+    train = dict.fromkeys(("kept_epoch", "parameters", "tokens"), 1)
+    train |= {"device": "cpu", "precision": "fp32", "verdict": "good fit"}
+    facts: dict[str, Any] = {
+        "title": "mine",
+        "base": "gpt2",
+        "data": "a`b",
+        "prompt": Prompt(kind="text"),
+        "evaluate": {"test_rows": 3, "base": figures, "tuned": figures},
+        "train": train,
+    }
+    return model_card(**facts | changed)
+
+
+def test_the_card_of_a_text_model_says_what_it_does() -> None:
+    card = card_of()
     assert "It continues plain text." in card
     assert "on `a'b` (plain texts)" in card
+    assert "f1" not in [result.metric_type for result in ModelCard(card).data.eval_results]
+
+
+@pytest.mark.parametrize(
+    ("base", "base_model", "sentence"),
+    [
+        ("gpt2", "gpt2", "Its base is `gpt2` of the Hugging Face Hub."),
+        ("someone/gpt2", "someone/gpt2", "Its base is `someone/gpt2` of the Hugging Face Hub."),
+        ("./models/base", None, "Its base is the model in the folder `./models/base`."),
+        ("/home/me/secret/base", None, "Its base is the model in the folder `base`."),
+        ("scratch", None, "It was trained from random weights;"),
+    ],
+)
+def test_only_a_base_of_the_hub_is_in_the_front_matter(base: str, base_model: str | None, sentence: str) -> None:
+    card = card_of(base=base)
+    assert ModelCard(card).data.base_model == base_model
+    assert sentence in card
+    assert "secret" not in card
+
+
+def test_a_missing_figure_is_not_left_blank_in_the_card() -> None:
+    with pytest.raises(LockstepError, match=r"is damaged: .*accuracy"):
+        card_of(evaluate={"test_rows": 3, "base": {"loss": 1, "perplexity": 1}, "tuned": {"loss": 1, "perplexity": 1}})
 
 
 def test_a_data_path_outside_the_project_is_not_told_in_the_card(after: Project) -> None:

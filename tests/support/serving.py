@@ -21,6 +21,7 @@ from lockstep.modeling.model import save_model
 from lockstep.pretrained.tokenizer import train_tokenizer
 from lockstep.server.access import Access
 from lockstep.server.app import create_app
+from lockstep.server.card_markdown import card_sections
 from lockstep.server.scheduler import Scheduler
 from lockstep.server.service import Service
 from lockstep.server.waitress_server import WebServer, serve_until
@@ -69,13 +70,14 @@ def app_of(
     places: int = 8,
     queue: int = 8,
     seconds: float = 30,
+    card: str = "",
     **sampling: Any,
 ) -> Iterator[tuple[Flask, Service]]:
     """An application with a scheduler that ends with the block."""
     talking = assistant(kind, **sampling)
     service = Service(talking, Scheduler(talking.engine, places, queue), seconds, 0)
     try:
-        yield create_app(service, access or Access("127.0.0.1"), []), service
+        yield create_app(service, access or Access("127.0.0.1"), card_sections(card)), service
     finally:
         service.scheduler.stop(0)
 

@@ -1,6 +1,7 @@
 """Reads the project's own source: which file imports which, and which parameters a stage touches."""
 
 import ast
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,15 @@ def closure(path: Path) -> set[Path]:
         found.add(file)
         waiting += [ours for name in imported_names(file) if (ours := module_file(name)) and ours not in found]
     return found
+
+
+def sources(path: Path) -> set[Path]:
+    """The closure of a file and the templates that its files render."""
+    files = closure(path)
+    named = {
+        name for file in files for name in re.findall(r'get_template\("(.+?)"\)', file.read_text(encoding="utf-8"))
+    }
+    return files | {path for name in named for path in (ROOT / "lockstep").rglob(name)}
 
 
 def imports_at_load(path: Path) -> set[str]:

@@ -11,7 +11,8 @@ import psutil
 import pytest
 from projects import ROOT
 from repositories import commit, dvc, dvc_environment, git
-from test_clones import put
+
+from tests.verify.test_clean_clone import put
 
 pytestmark = [pytest.mark.slow]
 

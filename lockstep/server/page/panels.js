@@ -136,10 +136,21 @@ function sectionElements(section) {
   return [...heading, ...section.blocks.map(blockElement)];
 }
 
+/** A block of the model card, see model_panel.py. Its texts go in through textContent, so none of them can become HTML. */
 function blockElement(block) {
   if (block.code !== undefined) return element("pre", { textContent: block.code, tabIndex: 0 });
-  if (block.text !== undefined) return element("p", { textContent: block.text.replaceAll("`", "") });
-  const [head, ...rows] = block.table;
+  if (block.quote !== undefined) return element("blockquote", {}, ...block.quote.map(blockElement));
+  if (block.list !== undefined) return listElement(block);
+  if (block.table !== undefined) return tableElement(block.table);
+  return element("p", { textContent: block.text });
+}
+
+function listElement(block) {
+  const items = block.list.map((blocks) => element("li", {}, ...blocks.map(blockElement)));
+  return block.start === undefined ? element("ul", {}, ...items) : element("ol", { start: block.start }, ...items);
+}
+
+function tableElement([head, ...rows]) {
   const row = (cells, name) => element("tr", {}, ...cells.map((cell) => element(name, { textContent: cell })));
   const table = element("table", {}, element("thead", {}, row(head, "th")), element("tbody", {}, ...rows.map((r) => row(r, "td"))));
   return element("div", { className: "scroll" }, table);

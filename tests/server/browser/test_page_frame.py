@@ -97,6 +97,29 @@ def test_a_server_with_a_key_is_asked_with_it(chromium: Browser, monkeypatch: py
     locked.down()
 
 
+def test_the_panel_shows_the_model_card_and_none_of_its_html(chromium: Browser) -> None:
+    card = (
+        "# Card\n\nA <b onclick='x'>bold</b> [claim](https://example.org).\n\n| | base |\n|---|---|\n| loss | 2.5 |\n\n"
+        "- one\n  - inner\n\n3. third\n\n> said\n\n```\ncode\n```\n\n<img src=x onerror=alert(1)>\n"
+    )
+    site = Site(card=card)
+    page = opened(chromium, site)
+    page.get_by_role("button", name="About the model").click()
+    shown = page.locator("#card")
+    expect(shown.locator("h3")).to_have_text("Card")
+    expect(shown.locator("> p")).to_have_text(
+        ["A <b onclick='x'>bold</b> claim (https://example.org).", "<img src=x onerror=alert(1)>"]
+    )
+    expect(shown.locator("td")).to_have_text(["loss", "2.5"])
+    expect(shown.locator("ul ul li")).to_have_text("inner")
+    expect(shown.locator("ol[start='3'] li")).to_have_text("third")
+    expect(shown.locator("blockquote")).to_have_text("said")
+    expect(shown.locator("pre")).to_have_text("code")
+    expect(shown.locator("b, img, script, a")).to_have_count(0)
+    page.context.close()
+    site.down()
+
+
 def test_the_page_asks_no_other_host(chromium: Browser, site: Site) -> None:
     page = chromium.new_context().new_page()
     asked: list[str] = []
