@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lockstep.training.provenance import LIBRARIES
 from projects import ROOT, Project, hashes
 from structure import STAGES, closure, imported_names, sources
 
 from lockstep.chat.load_export import check_hashes, check_sizes
 from lockstep.core.errors import LockstepError
+from lockstep.training.environment import LIBRARIES
 from stages import chat
 
 EXPORT = Path("models/export")
@@ -53,9 +53,20 @@ def test_it_holds_the_sha256_of_every_file_the_model_was_made_from(after: Projec
 
 
 def test_it_holds_the_sha256_of_the_code_of_all_stages(after: Project) -> None:
+    code = receipt()["code"]
     files = {path for stage in STAGES for path in sources(ROOT / "stages" / f"{stage}.py")}
-    names = {path.relative_to(ROOT).as_posix() for path in files} - {"stages/__init__.py", "__init__.py"}
-    assert receipt()["code"] == {name: hashes(ROOT / name)["."] for name in sorted(names)}
+    names = {path.relative_to(ROOT).as_posix() for path in files} - {"stages/__init__.py", "lockstep/__init__.py"}
+    assert names <= code.keys()
+    assert code == {name: hashes(ROOT / name)["."] for name in sorted(code)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_says_itself_what_it_was_made_from(after: Project, stage: str) -> None:
+    provenance = after.json(f"metrics/provenance/{stage}.json")
+    assert f"stages/{stage}.py" in provenance["code"]
+    assert provenance["code"].items() <= receipt()["code"].items()
+    assert provenance["params"].items() <= receipt()["params"].items()
+    assert not [name for name in provenance["code"] if "__pycache__" in name or name.startswith("/")]
 
 
 def test_it_holds_the_sha256_of_every_file_of_the_export_but_itself(after: Project) -> None:
@@ -66,38 +77,38 @@ def test_it_holds_the_sha256_of_every_file_of_the_export_but_itself(after: Proje
 
 
 def test_it_and_the_figures_say_what_training_ran_on(after: Project) -> None:
-    provenance = after.json("metrics/provenance.json")
+    provenance = after.json("metrics/provenance/train.json")
     assert provenance["hardware"].pop("processor")
     assert provenance["hardware"] == {"device": "cpu", "precision": "fp32", "threads": 1, "processes": 1}
     assert after.json("metrics/train.json")["threads"] == 1
-    assert receipt()["hardware"] == after.json("metrics/provenance.json")["hardware"]
+    assert receipt()["hardware"] == after.json("metrics/provenance/train.json")["hardware"]
     assert set(receipt()["versions"]) == {"python", *LIBRARIES}
 
 
 def test_every_library_that_can_change_the_bits_has_its_version_in_it() -> None:
     files = {path for stage in STAGES for path in closure(ROOT / "stages" / f"{stage}.py")}
     names = {name.split(".")[0] for path in files for name in imported_names(path)}
-    others = names - set(sys.stdlib_module_names) - NEUTRAL - {"stages"}
+    others = names - set(sys.stdlib_module_names) - NEUTRAL - {"stages", "lockstep", "run_by_path"}
     trainer = {"accelerate"}  # does the work below Transformers' Trainer
     assert {IMPORTED_AS.get(name, name) for name in others} | trainer == set(LIBRARIES)
 
 
 @pytest.mark.parametrize(
-    ("section", "values", "changed"),
+    ("section", "values", "stage", "changed"),
     [
-        ("train", {"epochs": 3}, ["train"]),
-        ("export", {"weights": "bf16"}, ["export.weights"]),
-        ("export", {"hub_private": False}, []),
-        ("gates", {"leakage": {"max": 1}}, []),
-        ("tracking", {"experiment": "other"}, []),
+        ("prompt", {"loss_on": "all"}, "tokenize", ["prompt.loss_on"]),
+        ("export", {"weights": "bf16"}, "export", ["export.weights"]),
+        ("export", {"hub_private": False}, "export", []),
+        ("gates", {"leakage": {"max": 1}}, "export", []),
+        ("tracking", {"experiment": "other"}, "export", []),
     ],
 )
 def test_a_setting_changes_the_hash_of_its_section_and_what_changes_no_bits_has_none(
-    after: Project, section: str, values: dict[str, Any], changed: list[str]
+    after: Project, section: str, values: dict[str, Any], stage: str, changed: list[str]
 ) -> None:
     before = receipt()["params"]
     after.set(section, **values)
-    after.run("export")
+    after.run(*dict.fromkeys([stage, "export"]))
     assert [name for name, digest in receipt()["params"].items() if before[name] != digest] == changed
 
 
@@ -114,7 +125,8 @@ def shell(command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_documented_command_checks_every_hash_without_dvc(after: Project) -> None:
-    Path("stages").symlink_to(ROOT / "stages")
+    for folder in ("stages", "lockstep"):
+        Path(folder).symlink_to(ROOT / folder)
     checked = in_docs('python -c "import json; r')
     assert (shell(checked).returncode, shell(checked).stdout) == (0, "")
     flip(Path("data/prepared/train.jsonl"))
@@ -131,7 +143,7 @@ def test_it_names_no_folder_outside_the_project(after: Project) -> None:
     after.set("model", base=str(after.folder / "models" / "base"))
     after.run("train", "export")
     assert str(after.folder) not in (EXPORT / "receipt.json").read_text(encoding="utf-8")
-    assert "base/model.safetensors" in receipt()["base"]
+    assert "models/base/model.safetensors" in receipt()["base"]
 
 
 def test_random_weights_have_no_base(project: Project) -> None:
@@ -139,7 +151,7 @@ def test_random_weights_have_no_base(project: Project) -> None:
         "model", base="scratch", scratch={"vocab_size": 300, "context": 64, "layers": 1, "heads": 2, "width": 16}
     )
     project.run("prepare", "tokenize", "train")
-    assert project.json("metrics/provenance.json")["base"] == {}
+    assert project.json("metrics/provenance/train.json")["base"] == {}
 
 
 def test_weights_with_one_wrong_bit_are_refused_in_one_line(after: Project) -> None:

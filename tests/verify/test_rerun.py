@@ -27,7 +27,7 @@ stages:
   train:
     cmd: python stages/train.py
     deps: [data/prepared, stages/train.py]
-    outs: [models/finetuned, metrics/provenance.json: {cache: false}]
+    outs: [models/finetuned, metrics/provenance/train.json: {cache: false}]
     metrics: [metrics/train.json: {cache: false}]
 """
 PREPARE = """
@@ -48,7 +48,7 @@ time.sleep(float(os.environ.get("SLEEP", "0")))
 os.makedirs("models/finetuned", exist_ok=True)
 Path("models/finetuned/weights").write_text(loss)
 Path("metrics/train.json").write_text('{"train_loss": %s}' % loss)
-Path("metrics/provenance.json").write_text('{"hardware": {"processor": "%s"}, "versions": {}, "base": {}}' % machine)
+Path("metrics/provenance/train.json").write_text('{"hardware": {"processor": "%s"}, "versions": {}, "base": {}}' % machine)
 """
 
 
