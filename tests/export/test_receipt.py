@@ -135,7 +135,7 @@ def test_the_documented_command_checks_every_hash_without_dvc(after: Project) ->
 
 
 def test_the_documented_command_gives_the_hash_of_a_section(after: Project) -> None:
-    assert shell(in_docs('python -c "from stages')).stdout == receipt()["params"]["train"] + "\n"
+    assert shell(in_docs('python -c "import yaml')).stdout == receipt()["params"]["train"] + "\n"
 
 
 def test_it_names_no_folder_outside_the_project(after: Project) -> None:
