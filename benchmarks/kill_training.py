@@ -29,11 +29,11 @@ ROWS, EPOCHS, BATCH_ROWS = 130, 2, 8  # rows of data; rows in one step of all pr
 GIVE_UP = 300.0  # seconds
 CHANGES: dict[str, dict[str, Any]] = {
     "data": {"path": "data/raw/rows.csv"},
-    "tokenize": {"max_tokens": 64, "chunk_tokens": 64},
+    "tokenize": {"max_length": 64, "block_size": 64},
     "model": {
         "base": "scratch",
         "dropout": 0.1,
-        "scratch": {"vocab_size": 320, "context": 64, "layers": 2, "heads": 2, "width": 32},
+        "scratch": {"vocab_size": 320, "context": 64, "n_layer": 2, "n_head": 2, "n_embd": 32},
     },
     "device": {"name": "cpu", "precision": "fp32", "threads": 1},
     "tracking": {"enabled": False},
@@ -59,7 +59,7 @@ def make_project(folder: Path, processes: int) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for section, values in CHANGES.items():
         params[section] |= values
-    params["train"] |= {"epochs": EPOCHS, "batch_size": BATCH_ROWS // processes, "processes": processes}
+    params["train"] |= {"epochs": EPOCHS, "per_device_batch_size": BATCH_ROWS // processes, "num_processes": processes}
     params["train"] |= {"learning_rate": 0.01, "checkpoint_minutes": 1e-4}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     shutil.copy(ROOT / "dvc.yaml", folder)

@@ -120,8 +120,8 @@ def lockstep(model: Any, tokenizer: Any, rows: list, settings: dict[str, Any], f
         start = len(tokenizer(PROMPT.question_text(row["question"]))["input_ids"])
         ids = tokenizer(texts([row], tokenizer.eos_token)[0])["input_ids"]
         encoded.append({"input_ids": ids[:LONGEST], "target_start": start})
-    changed = {"epochs": 1, "batch_size": settings["batch_size"], "learning_rate": settings["learning_rate"]}
-    train = load_params().train.model_copy(update={**changed, "warmup": 0.0, "weight_decay": 0.0})
+    changed = {"epochs": 1, "per_device_batch_size": settings["batch_size"], "learning_rate": settings["learning_rate"]}
+    train = load_params().train.model_copy(update={**changed, "warmup_ratio": 0.0, "weight_decay": 0.0})
     splits = {"train": Dataset.from_list(encoded), "validation": Dataset.from_list([])}
     trainer = make_trainer(
         model, splits, train, hardware, tokenizer.eos_token_id, 0, folder / "trainer", StopRequest(), ALONE

@@ -23,7 +23,7 @@ def main() -> None:
     from lockstep.modeling.launch import launch, launched, processes_on_this_machine
 
     params = load_params()
-    count = processes_on_this_machine(params.train.processes, params.train.accelerate_config, params.device)
+    count = processes_on_this_machine(params.train.num_processes, params.train.accelerate_config, params.device)
     if count is not None:  # each of them comes here again, and evaluates
         launch("evaluate", count, None, "Run again.")
         return
@@ -41,7 +41,7 @@ def evaluate(params: "Params") -> None:
     from lockstep.core.tracking import track
     from lockstep.evaluation.results import answer_lines, answer_texts, evaluation_metrics, write_evidence
     from lockstep.evaluation.score_models import score_model
-    from lockstep.evaluation.test_answers import answers_of
+    from lockstep.evaluation.test_answers import generate_answers
     from lockstep.evaluation.test_set import read_held_out
     from lockstep.evaluation.verdict import caveats, verdict
     from lockstep.modeling.device import set_up
@@ -56,7 +56,7 @@ def evaluate(params: "Params") -> None:
     connect(processes, hardware.device)
     prompt = read_prompt(FINETUNED, "make train")
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
-    held_out = read_held_out(prompt.kind, tokenizer, params.evaluate, params.split.near_duplicate, processes)
+    held_out = read_held_out(prompt.kind, tokenizer, params.evaluate, params.split.near_duplicate_threshold, processes)
     loaders = {
         "base": lambda: build_model(params.model, tokenizer),
         "tuned": lambda: load_model(FINETUNED, "models/finetuned"),
@@ -66,14 +66,14 @@ def evaluate(params: "Params") -> None:
         model = load().to(hardware.device)  # type: ignore[arg-type]
         rows, trained = held_out.rows, held_out.trained
         scored[name] = score_model(model, tokenizer, rows, trained, hardware, held_out.kind, name, processes)
-        answers[name] = answers_of(model, tokenizer, prompt, held_out.asked, params.generation, processes)
+        answers[name] = generate_answers(model, tokenizer, prompt, held_out.asked, params.generation, processes)
     disconnect()
     if not processes.first:
         return
     texts = answer_texts(held_out, answers)
     metrics = evaluation_metrics(held_out, scored, answers, texts, params.evaluate, params.seed)
     lines = answer_lines(held_out, texts, answers)
-    write_evidence(metrics, lines, scored, held_out.kind, params.evaluate.samples)
+    write_evidence(metrics, lines, scored, held_out.kind, params.evaluate.show)
     write_provenance("evaluate", folder_files(FINETUNED))
     lay_out_report()
     track("evaluate", params, metrics, artifacts=[path for path in (SAMPLES, REPORT) if path.exists()])

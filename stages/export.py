@@ -35,7 +35,7 @@ def main() -> None:
     check_seal(FINETUNED, "train")
     prompt = replace(read_prompt(FINETUNED, "make train"), history_turns=params.generation.history_turns)
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
-    model = load_model(FINETUNED, "models/finetuned").to(export_dtype(params.export.weights))
+    model = load_model(FINETUNED, "models/finetuned").to(export_dtype(params.export.dtype))
     if prompt.kind == "qa":
         tokenizer.chat_template = prompt.chat_template(tokenizer.eos_token, tokenizer.decode(opening_ids(tokenizer)))
     card = model_card(

@@ -42,7 +42,7 @@ def main() -> None:
         write_json_lines(folder / REJECTS.name, rejected(spool, rows))
         spool.path.unlink()
         if kind == "qa":
-            leaks = leakage(paths, kind, params.split.near_duplicate)
+            leaks = leakage(paths, kind, params.split.near_duplicate_threshold)
         else:
             texts = leave_out_known(paths)
             written, leaks, noted.left_aside["known_paragraphs"] = texts.texts, texts.leakage, texts.left_out

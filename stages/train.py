@@ -26,7 +26,7 @@ def main() -> None:
 
     inputs = Inputs.of("train")
     params = load_params()
-    count = processes_to_launch(params.train.processes, params.train.accelerate_config, params.device)
+    count = processes_to_launch(params.train.num_processes, params.train.accelerate_config, params.device)
     if count is not None:  # each of them comes here again, and trains
         remedy = "Run again: it goes on from the last checkpoint."
         launch("train", count, params.train.accelerate_config, remedy)
@@ -61,7 +61,7 @@ def train(params: "Params", inputs: "Inputs") -> None:
     from lockstep.training.trainer import disk_needed, finished_model, make_trainer, run
 
     check_seal(TOKENIZED, "tokenize")
-    processes = started(params.train.processes)
+    processes = started(params.train.num_processes)
     hardware = set_up(params.device, params.seed, processes)
     connect(processes, hardware.device)
     splits = {split: read_rows(TOKENIZED / split) for split in SPLITS}

@@ -24,15 +24,21 @@ STAGES = ("prepare", "tokenize", "train", "evaluate", "export")
 CACHE = Path(".dvc/cache")
 SMALL: dict[str, dict[str, Any]] = {
     "data": {"path": "data/raw/paint.csv"},
-    "tokenize": {"max_tokens": 64, "chunk_tokens": 32},
+    "tokenize": {"max_length": 64, "block_size": 32},
     "model": {"base": "scratch"},
     "device": {"name": "cpu", "precision": "fp32", "threads": 1},
-    "train": {"epochs": 6, "batch_size": 8, "learning_rate": 0.01, "keep": "best", "checkpoint_minutes": 0.002},
-    "evaluate": {"samples": 2, "answers": 4, "resamples": 100},
+    "train": {
+        "epochs": 6,
+        "per_device_batch_size": 8,
+        "learning_rate": 0.01,
+        "keep": "best",
+        "checkpoint_minutes": 0.002,
+    },
+    "evaluate": {"show": 2, "generate": 4, "bootstrap_resamples": 100},
     "generation": {"max_new_tokens": 8},
     "tracking": {"enabled": False},
 }
-SHAPE = {"vocab_size": 400, "context": 128, "layers": 2, "heads": 2, "width": 64}
+SHAPE = {"vocab_size": 400, "context": 128, "n_layer": 2, "n_head": 2, "n_embd": 64}
 THINGS = ("kettle", "lantern", "bridge", "violin", "harbour", "meadow", "pencil", "glacier", "orchard", "compass")
 COLOURS = ("amber", "green", "violet", "silver", "scarlet")
 # What may differ from a run without a fault: places where tools keep their state, and a page that `make repro` lays

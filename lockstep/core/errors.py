@@ -97,7 +97,7 @@ def run_command(main: Callable[[], None]) -> None:
         if _is_out_of_memory(error):
             amount = re.search(r"tried to allocate ([\d.]+ ?\w+)", str(error), re.IGNORECASE)
             what = f"The memory is full: {amount[1]} more are needed." if amount else "The memory is full."
-            _end_with_error(f"{what} Close other programs, lower train.batch_size, or take a smaller model.")
+            _end_with_error(f"{what} Close other programs, lower train.per_device_batch_size, or take a smaller model.")
         if unrepeatable := re.match(r"(\S+) does not have a deterministic implementation", str(error)):
             _end_with_error(f"{unrepeatable[1]} has no repeatable way on this GPU. Set device.deterministic to false.")
         reason = write_failure(error)

@@ -66,7 +66,7 @@ class Split(Section):
     train: Annotated[float, Number, Field(gt=0, le=1)]
     validation: Fraction
     test: Fraction
-    near_duplicate: Annotated[float, Number, Field(gt=0, le=1)]
+    near_duplicate_threshold: Annotated[float, Number, Field(gt=0, le=1)]
 
     @model_validator(mode="after")
     def _sum_is_one(self) -> "Split":
@@ -88,23 +88,23 @@ class Prompt(Section):
 
 
 class Tokenize(Section):
-    max_tokens: Annotated[int, Number, Field(ge=8)]
+    max_length: Annotated[int, Number, Field(ge=8)]
     overlong: Literal["truncate", "drop", "error"]
-    chunk_tokens: Annotated[int, Number, Field(ge=8)]
+    block_size: Annotated[int, Number, Field(ge=8)]
     pad_token: Annotated[Name | None, Optional]
 
 
 class Scratch(Section):
     vocab_size: Annotated[int, Number, Field(ge=257)]
     context: Annotated[int, Number, Field(ge=8)]
-    layers: Count
-    heads: Count
-    width: Count
+    n_layer: Count
+    n_head: Count
+    n_embd: Count
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> "Scratch":
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+    def _heads_divide_embedding(self) -> "Scratch":
+        if self.n_embd % self.n_head:
+            raise ValueError(f"n_embd {self.n_embd} is no multiple of n_head {self.n_head}")
         return self
 
 
@@ -139,27 +139,27 @@ class Train(Section):
     method: Literal["full", "lora"]
     lora: Lora
     epochs: Count
-    batch_size: Count
-    accumulation: Count
+    per_device_batch_size: Count
+    gradient_accumulation_steps: Count
     packing: bool
     learning_rate: Positive
-    schedule: Literal["linear", "cosine", "constant"]
-    warmup: Annotated[float, Number, Field(ge=0, lt=1)]  # from 1 Transformers takes it for a number of steps
+    lr_schedule: Literal["linear", "cosine", "constant"]
+    warmup_ratio: Annotated[float, Number, Field(ge=0, lt=1)]  # from 1 Transformers takes it for a number of steps
     weight_decay: NotNegative
     max_grad_norm: Positive
     keep: Literal["best", "last"]
-    early_stopping: Whole
+    early_stopping_patience: Whole
     checkpoint_minutes: Positive
     gradient_checkpointing: bool
     compile: bool
-    processes: Literal["auto"] | Count
+    num_processes: Literal["auto"] | Count
     accelerate_config: Annotated[str | None, Optional]
 
 
 class Evaluate(Section):
-    samples: Whole
-    answers: Whole
-    resamples: Annotated[int, Number, Field(ge=100)]
+    show: Whole
+    generate: Whole
+    bootstrap_resamples: Annotated[int, Number, Field(ge=100)]
     allow_leakage: bool
 
 
@@ -201,7 +201,7 @@ class Generation(Section):
 
 
 class Export(Section):
-    weights: Literal["fp32", "bf16", "fp16"]
+    dtype: Literal["fp32", "bf16", "fp16"]
     push_to_hub: bool
     hub_repo: Annotated[str | None, Optional]
     hub_private: bool

@@ -7,6 +7,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from lockstep.core.errors import shortened
+from lockstep.core.renamed import SETTINGS, new_name
 
 
 def describe_problems(error: ValidationError, whole: type[BaseModel]) -> str:
@@ -105,7 +106,9 @@ def _below(section: Any, part: str) -> Any:
 
 
 def _did_you_mean(location: list[str], whole: Any) -> str:
-    """', did you mean ...?' where a known key is close to the unknown one."""
+    """', did you mean ...?' where the unknown key is an old name, or close to a known one."""
+    if renamed := new_name(".".join(location), SETTINGS):
+        return f", did you mean {renamed}?"
     section: Any = whole
     for part in location[:-1]:
         section = _below(section, part)

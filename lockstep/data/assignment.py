@@ -38,20 +38,22 @@ class Assignment:
 def assign_rows(spool: Spool, kind: str, split: Split, seed: int) -> Assignment:
     """Find exact duplicates and clusters, and split the clusters.
 
-    Rows of the same question share a cluster, as do those of similar questions (split.near_duplicate) and those of the
-    same long answer. Raises LockstepError when there are too few rows for the splits.
+    Rows of the same question share a cluster, as do those of similar questions (split.near_duplicate_threshold) and
+    those of the same long answer. Raises LockstepError when there are too few rows for the splits.
     """
     rows = spool.rows
     original, last = _ends_of_equal(rows.first.keys, rows.second.keys)
     bad = rows.bad[last]  # corrections are read last, so a later verdict on the same row replaces an earlier one
     kept = (original == np.arange(len(original))) & ~bad
-    keys, sketches = [rows.first.keys], [(rows.first.sketches, split.near_duplicate)]
+    keys, sketches = [rows.first.keys], [(rows.first.sketches, split.near_duplicate_threshold)]
     if kind == "qa":
         keys.append(np.where(rows.second.words >= LONG_ANSWER, rows.second.keys, 0))
-        sketches.append((rows.second.sketches, max(split.near_duplicate, NEAR_IDENTICAL)))
+        sketches.append((rows.second.sketches, max(split.near_duplicate_threshold, NEAR_IDENTICAL)))
     cluster = cluster_rows(keys, sketches)
     label = _labels(cluster, kept, rows.first.keys, split, seed, kind)
-    while kind == "qa" and len(pairs := _divided_pairs(rows.first.sketches, kept, label, split.near_duplicate)):
+    while kind == "qa" and len(
+        pairs := _divided_pairs(rows.first.sketches, kept, label, split.near_duplicate_threshold)
+    ):
         cluster = merge(cluster, pairs[:, 0], pairs[:, 1])  # two clusters at least become one, so this ends
         label = _labels(cluster, kept, rows.first.keys, split, seed, kind)
     label = np.where(kept, label, np.where(bad, MARKED_BAD, MERGED))

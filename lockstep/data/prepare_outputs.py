@@ -98,7 +98,7 @@ def summary(metrics: dict[str, Any]) -> list[str]:
     if metrics["largest_cluster"] > usable * CROWDED and metrics["rows_kept"] > MANY:
         lines.append(
             f"{metrics['largest_cluster']:,} rows resemble each other in a chain and stay in one split; "
-            "a higher split.near_duplicate parts them"
+            "a higher split.near_duplicate_threshold parts them"
         )
     if metrics["html_rows"] > usable * TAGGED:
         lines.append(f"{metrics['html_rows']:,} rows hold HTML tags; data.html: true takes them out")

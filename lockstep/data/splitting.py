@@ -34,7 +34,8 @@ def split_clusters(
         how = "add rows" if kind == "qa" else "add texts, lower data.passage_chars"
         raise LockstepError(
             f"{what} {len(sizes)} without duplicates and near-duplicates, too few for {names}.",
-            f"It takes {len(wanted)}: {how}, raise split.near_duplicate, or set a fraction under split: to 0.",
+            f"It takes {len(wanted)}: {how}, raise split.near_duplicate_threshold, "
+            "or set a fraction under split: to 0.",
         )
     if len(wanted) == 1:
         return np.zeros(len(sizes), np.int8)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lockstep.evaluation.palette import COLOURS, INK, LINE
 
-LABELS = {"base": "base", "tuned": "fine-tuned", "nearest": "nearest question"}
+LABELS = {"base": "base", "tuned": "fine-tuned", "retrieval": "nearest question"}
 SIZE = (5.0, 3.1)  # inches; in the report a chart takes the width there is
 MOST_ROWS = 300  # bars of the chart of rows
 SCORES = {"f1": "token F1", "rouge_l": "ROUGE-L", "chrf": "chrF", "exact_match": "exact match"}
@@ -50,7 +50,7 @@ def learning_curves(epochs: Sequence[dict[str, float]], steps: Sequence[dict[str
     with _style():
         figure, axes = _canvas("tokens seen", "loss (nats per token)")
         axes.plot([p["tokens"] for p in steps], [p["loss"] for p in steps], color=LINE, linewidth=1.2, label="batches")
-        for key, name, label in (("train_loss", "nearest", "train"), ("validation_loss", "tuned", "validation")):
+        for key, name, label in (("train_loss", "retrieval", "train"), ("validation_loss", "tuned", "validation")):
             points = [point for point in epochs if key in point]
             if points:
                 places, losses = [p["tokens"] for p in points], [p[key] for p in points]
@@ -64,7 +64,7 @@ def score_bars(metrics: dict[str, Any]) -> str:
     """How near answers come to their references: base, fine-tuned and the nearest training question's answer."""
     with _style():
         figure, axes = _canvas("", "")
-        names = [name for name in ("base", "tuned", "nearest") if "f1" in metrics.get(name, {})]
+        names = [name for name in ("base", "tuned", "retrieval") if "f1" in metrics.get(name, {})]
         height = 0.8 / max(len(names), 1)
         for place, name in enumerate(names):
             values = [metrics[name][key] / (100 if key == "chrf" else 1) for key in SCORES]

@@ -9,12 +9,12 @@ from lockstep.evaluation.text_metrics import mean, ngrams, normalised, words
 RUN = 8  # words in a row that are unlikely to be the same by chance
 
 
-def copied_figures(
+def verbatim_metrics(
     answers: dict[str, Sequence[str]], references: Sequence[str], trained: Iterable[Record]
 ) -> dict[str, dict[str, float]]:
-    """For each model: `copied`, the share of its answers that are a training answer word for word (for texts: whose
-    every run of RUN words occurs in training); `copied_wrong`, the share that are so and differ from the reference;
-    `copied_runs`, the share of runs of RUN words that occur in training.
+    """For each model: `verbatim_rate`, the share of its answers that are a training answer word for word (for texts:
+    whose every run of RUN words occurs in training); `verbatim_wrong_rate`, the share that are so and differ from the
+    reference; `verbatim_8gram_rate`, the share of runs of RUN words that occur in training.
 
     answers: model -> answers; trained: the training records, read once.
     """
@@ -24,18 +24,18 @@ def copied_figures(
     figures = {}
     for name, said in answers.items():
         if questions:
-            copies = [normalised(answer) in known for answer in said]
+            verbatim = [normalised(answer) in known for answer in said]
         else:
-            copies = [_all_known(answer, known_runs) for answer in said]
+            verbatim = [_all_known(answer, known_runs) for answer in said]
         wrong = [
-            copy and normalised(answer) != normalised(reference)
-            for copy, answer, reference in zip(copies, said, references, strict=True)
+            same and normalised(answer) != normalised(reference)
+            for same, answer, reference in zip(verbatim, said, references, strict=True)
         ]
         own = [run in known_runs for answer in said for run in ngrams(words(answer), RUN)]
         figures[name] = {
-            "copied": figure(mean(map(float, copies))),
-            "copied_wrong": figure(mean(map(float, wrong))),
-            "copied_runs": figure(mean(map(float, own))),
+            "verbatim_rate": figure(mean(map(float, verbatim))),
+            "verbatim_wrong_rate": figure(mean(map(float, wrong))),
+            "verbatim_8gram_rate": figure(mean(map(float, own))),
         }
     return figures
 

@@ -18,15 +18,15 @@ from lockstep.core.paths import (
 from lockstep.core.settings import Evaluate
 from lockstep.evaluation.charts import binned_curve, learning_curves, learning_rate, row_changes, score_bars
 from lockstep.evaluation.loss_breakdown import csv_of, loss_by_length, loss_by_position, read_csv
-from lockstep.evaluation.memorization import copied_figures
+from lockstep.evaluation.memorization import verbatim_metrics
 from lockstep.evaluation.retrieval_baseline import nearest_questions
 from lockstep.evaluation.score_models import Scored, answer_figures, differences, f1_evidence, loss_evidence
 from lockstep.evaluation.test_answers import samples_markdown
 from lockstep.evaluation.test_set import HeldOut
-from lockstep.evaluation.text_metrics import answer_chrf, closeness, token_f1
+from lockstep.evaluation.text_metrics import answer_chrf, overlap_metrics, token_f1
 from lockstep.generation.engine import Answer
 
-Answers = dict[str, list[str]]  # 'base', 'tuned' and, for questions, 'nearest' -> texts
+Answers = dict[str, list[str]]  # 'base', 'tuned' and, for questions, 'retrieval' -> texts
 
 
 def answer_texts(held_out: HeldOut, answers: dict[str, list[Answer]]) -> Answers:
@@ -35,7 +35,7 @@ def answer_texts(held_out: HeldOut, answers: dict[str, list[Answer]]) -> Answers
     if held_out.kind == "qa" and held_out.asked:
         trained = [record for record in held_out.training_records() if isinstance(record, Question)]
         nearest = nearest_questions([one.question for one in trained], [one.question for one in held_out.asked])
-        texts["nearest"] = [trained[index].answer for index in nearest]
+        texts["retrieval"] = [trained[index].answer for index in nearest]
     return texts
 
 
@@ -52,24 +52,24 @@ def evaluation_metrics(
     asked, references = held_out.asked, [one.reference for one in held_out.asked]
     figures = {name: scored[name].figures | answer_figures(asked, answers[name], held_out.kind) for name in scored}
     if asked:
-        copied = copied_figures({name: texts[name] for name in scored}, references, held_out.training_records())
-        figures = {name: figures[name] | copied[name] for name in figures}
+        verbatim = verbatim_metrics({name: texts[name] for name in scored}, references, held_out.training_records())
+        figures = {name: figures[name] | verbatim[name] for name in figures}
     base, tuned = (scored[name].answer.scores for name in ("base", "tuned"))
-    change = differences(scored["base"].figures, scored["tuned"].figures)
-    change |= loss_evidence(base, tuned, held_out.clusters, settings.resamples, seed)
+    delta = differences(scored["base"].figures, scored["tuned"].figures)
+    delta |= loss_evidence(base, tuned, held_out.clusters, settings.bootstrap_resamples, seed)
     metrics: dict[str, Any] = {
         "kind": held_out.kind,
         "test_rows": len(held_out.rows),
         "answered": len(asked),
         "leakage": held_out.leakage,
         **figures,
-        "change": change,
+        "delta": delta,
     }
-    if "nearest" in texts:
-        evidence = (settings.resamples, seed)
-        change |= f1_evidence(asked, texts["base"], texts["tuned"], *evidence)
-        metrics["nearest"] = closeness(texts["nearest"], references)
-        metrics["over_nearest"] = f1_evidence(asked, texts["nearest"], texts["tuned"], *evidence)
+    if "retrieval" in texts:
+        evidence = (settings.bootstrap_resamples, seed)
+        delta |= f1_evidence(asked, texts["base"], texts["tuned"], *evidence)
+        metrics["retrieval"] = overlap_metrics(texts["retrieval"], references)
+        metrics["vs_retrieval"] = f1_evidence(asked, texts["retrieval"], texts["tuned"], *evidence)
     checks = {f"{name}_{kind}": error for name in scored for kind, error in scored[name].checks.items()}
     return metrics | {"checks": checks}
 
@@ -81,7 +81,7 @@ def answer_lines(held_out: HeldOut, texts: Answers, answers: dict[str, list[Answ
         said = {name: texts[name][place] for name in texts}
         lines.append(
             {"id": one.id, "question": one.question, "reference": one.reference, **said}
-            | {"stopped": answers["tuned"][place].finish == "stop"}
+            | {"ended": answers["tuned"][place].finish == "stop"}
             | {"f1": figure(token_f1(said["tuned"], one.reference))}
             | {"chrf": figure(answer_chrf(said["tuned"], one.reference))}
         )
@@ -109,7 +109,7 @@ def write_evidence(
         "length": binned_curve(by_length, f"tokens of the {what}"),
         "position": binned_curve(by_position, f"place of the token in the {what}"),
     }
-    if "nearest" in metrics:
+    if "retrieval" in metrics:
         charts["scores"] = score_bars(metrics)
     with whole_folder(CHARTS) as folder:
         for name, chart in charts.items():

@@ -9,8 +9,8 @@ from lockstep.artifacts.rows import Row
 from lockstep.core.atomic_files import figure
 from lockstep.evaluation.bootstrap import paired_bootstrap
 from lockstep.evaluation.self_checks import check_scores
-from lockstep.evaluation.test_answers import Asked
-from lockstep.evaluation.text_metrics import closeness, manner, token_f1
+from lockstep.evaluation.test_answers import TestQuestion
+from lockstep.evaluation.text_metrics import overlap_metrics, surface_metrics, token_f1
 from lockstep.generation.engine import Answer
 from lockstep.modeling.device import Hardware
 from lockstep.modeling.distributed import ALONE, Processes
@@ -32,7 +32,7 @@ class Scored:
     @property
     def figures(self) -> dict[str, float]:
         """Loss (nats per token) and perplexity of the answers; perplexity, and bits per byte, of the whole rows; and
-        `gap`, how much higher the loss is than on rows of training."""
+        `generalization_gap`, how much higher the loss is than on rows of training."""
         scores = self.answer.scores
         return {
             "loss": figure(scores.loss),
@@ -41,7 +41,7 @@ class Scored:
             "text_perplexity": figure(self.text.perplexity),
             "bits_per_byte": figure(self.text.bits_per_byte(self.text_bytes)),
             "train_loss": figure(self.train.loss),
-            "gap": figure(scores.loss - self.train.loss),
+            "generalization_gap": figure(scores.loss - self.train.loss),
         }
 
 
@@ -80,21 +80,21 @@ def score_model(
     )
 
 
-def answer_figures(asked: Sequence[Asked], answers: Sequence[Answer], kind: str) -> dict[str, float]:
+def answer_figures(asked: Sequence[TestQuestion], answers: Sequence[Answer], kind: str) -> dict[str, float]:
     """How near the answers come to the references (questions only: a text goes on in many good ways), and how they
     are said. Empty when nothing was asked."""
     if not asked:
         return {}
     texts, references = [answer.text.strip() for answer in answers], [one.reference for one in asked]
-    near = closeness(texts, references) if kind == "qa" else {}
-    return near | manner(texts, references, [answer.finish == "stop" for answer in answers])
+    near = overlap_metrics(texts, references) if kind == "qa" else {}
+    return near | surface_metrics(texts, references, [answer.finish == "stop" for answer in answers])
 
 
 def differences(base: dict[str, float], tuned: dict[str, float]) -> dict[str, float]:
     """tuned - base for each figure both have, and by which share the answers' perplexity fell."""
-    change = {name: figure(tuned[name] - base[name]) for name in base if name in tuned}
-    change["perplexity_improvement"] = figure(1 - tuned["perplexity"] / base["perplexity"])
-    return change
+    delta = {name: figure(tuned[name] - base[name]) for name in base if name in tuned}
+    delta["perplexity_improvement"] = figure(1 - tuned["perplexity"] / base["perplexity"])
+    return delta
 
 
 def loss_evidence(
@@ -111,7 +111,7 @@ def loss_evidence(
 
 
 def f1_evidence(
-    asked: Sequence[Asked], before: Sequence[str], after: Sequence[str], resamples: int, seed: int
+    asked: Sequence[TestQuestion], before: Sequence[str], after: Sequence[str], resamples: int, seed: int
 ) -> dict[str, float]:
     """The difference of mean token F1, after - before, and the bounds of its 95% interval. Empty when nothing was
     asked."""

@@ -18,7 +18,7 @@ CONTINUATION = 36  # words of it that the continuation is shown beside
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TestQuestion:
     """What a model is asked, and the answer that would have been right. For texts: a beginning, and how it went on."""
 
     id: str
@@ -27,23 +27,24 @@ class Asked:
     reference: str
 
 
-def asked_of(records: Sequence[Record], count: int) -> list[Asked]:
+def draw_questions(records: Sequence[Record], count: int) -> list[TestQuestion]:
     """Up to `count` questions of the records, those with the lowest ids.
 
     Ids are hashes, so this is a draw by lot that new rows hardly change and that two revisions have in common.
     """
-    every = [asked for record in records for asked in _asked(record)]
+    every = [asked for record in records for asked in _questions_of(record)]
     return sorted(every, key=lambda asked: asked.id)[:count]
 
 
-def _asked(record: Record) -> list[Asked]:
+def _questions_of(record: Record) -> list[TestQuestion]:
     """A question as it is; of a text the beginning of each paragraph that is long enough, else its own."""
     if isinstance(record, Question):
-        return [Asked(record.id, record.cluster, record.question, record.answer)]
+        return [TestQuestion(record.id, record.cluster, record.question, record.answer)]
     parts = [part.split() for part in record.text.split("\n\n")]
     long = [part for part in parts if len(part) >= 2 * BEGINNING] or [record.text.split()]
     return [
-        Asked(f"{record.id}-{number}", record.cluster, *text_sample(" ".join(part))) for number, part in enumerate(long)
+        TestQuestion(f"{record.id}-{number}", record.cluster, *text_sample(" ".join(part)))
+        for number, part in enumerate(long)
     ]
 
 
@@ -58,11 +59,11 @@ def greedy(settings: Generation) -> Sampling:
     return Sampling(max_new_tokens=settings.max_new_tokens, repetition_penalty=settings.repetition_penalty)
 
 
-def answers_of(
+def generate_answers(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     prompt: Prompt,
-    asked: Sequence[Asked],
+    asked: Sequence[TestQuestion],
     settings: Generation,
     processes: Processes = ALONE,
 ) -> list[Answer]:
@@ -86,7 +87,7 @@ def samples_markdown(samples: Sequence[dict[str, str]], kind: str) -> str:
             lines += [f"**{name}:** {markdown_line(sample[key]) or '*(nothing)*'}", ""]
     if not samples:
         what = "question" if kind == "qa" else "beginning"
-        lines += [f"No {what} was asked for: evaluate.samples is 0.", ""]
+        lines += [f"No {what} was asked for: evaluate.show is 0.", ""]
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from lockstep.core.paths import SPLITS, TOKENIZED, prepared_split
 from lockstep.core.settings import Evaluate
 from lockstep.data.leakage import leakage
 from lockstep.evaluation.self_checks import check_leakage
-from lockstep.evaluation.test_answers import Asked, asked_of
+from lockstep.evaluation.test_answers import TestQuestion, draw_questions
 from lockstep.modeling.distributed import Processes
 
 
@@ -29,7 +29,7 @@ class HeldOut:
     rows: list[Row]
     clusters: list[str] | None
     trained: list[Row]
-    asked: list[Asked]
+    asked: list[TestQuestion]
     leakage: int
 
     def training_records(self) -> Iterator[Record]:
@@ -41,12 +41,12 @@ def read_held_out(
     kind: str,
     tokenizer: PreTrainedTokenizerFast,
     settings: Evaluate,
-    near_duplicate: float,
+    near_duplicate_threshold: float,
     processes: Processes,
 ) -> HeldOut:
     """Read the test split; the first process checks it.
 
-    near_duplicate: similarity from which two questions count as the same.
+    near_duplicate_threshold: similarity from which two questions count as the same.
     Raises LockstepError when it is empty, a label is wrong, or training held some of it and that is not allowed.
     """
     test, train = read_rows(TOKENIZED / "test"), read_rows(TOKENIZED / "train")
@@ -57,7 +57,7 @@ def read_held_out(
     if processes.first:
         for split in (test, train):
             audit(read_blocks(split), tokenizer.eos_token_id, kind)
-        leaks = leakage({split: prepared_split(split) for split in SPLITS}, kind, near_duplicate)
+        leaks = leakage({split: prepared_split(split) for split in SPLITS}, kind, near_duplicate_threshold)
     rows = list(iterate_rows(test))
     records = read_records(prepared_split("test"))
     aligned = kind == "qa" and len(records) == len(rows)
@@ -66,7 +66,7 @@ def read_held_out(
         rows=rows,
         clusters=[record.cluster for record in records] if aligned else None,
         trained=list(iterate_rows(train)),
-        asked=asked_of(records, max(settings.answers, settings.samples)),
+        asked=draw_questions(records, max(settings.generate, settings.show)),
         leakage=check_leakage(leaks, settings.allow_leakage),
     )
 

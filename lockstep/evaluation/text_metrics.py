@@ -70,7 +70,7 @@ def answer_chrf(answer: str, reference: str) -> float:
     return float(_chrf().sentence_score(answer, [reference]).score)
 
 
-def closeness(answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+def overlap_metrics(answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """Means of exact match, token F1 and ROUGE-L (0 to 1); chrF (0 to 100). Raises ValueError on unequal numbers."""
     pairs = list(zip(answers, references, strict=True))
     return {
@@ -81,7 +81,7 @@ def closeness(answers: Sequence[str], references: Sequence[str]) -> dict[str, fl
     }
 
 
-def repeated(text: str) -> float:
+def repeated_ngrams(text: str) -> float:
     """Share of sequences of REPEAT words that the text has said before; 0.0 where it is shorter."""
     sequences = ngrams(words(text), REPEAT)
     return 1 - len(set(sequences)) / len(sequences) if sequences else 0.0
@@ -93,15 +93,16 @@ def distinct(texts: Iterable[str], length: int) -> float:
     return len(set(sequences)) / len(sequences) if sequences else 0.0
 
 
-def manner(answers: Sequence[str], references: Sequence[str], stopped: Sequence[bool]) -> dict[str, float]:
-    """How answers are said, whatever they say: `stopped` is the share that emits end-of-text, `length_ratio` the words
-    said over the words of the references, `repeated` and `distinct_1`, `distinct_2` as above."""
+def surface_metrics(answers: Sequence[str], references: Sequence[str], ended: Sequence[bool]) -> dict[str, float]:
+    """How answers are said, whatever they say: `eos_rate` is the share that ended in end-of-text, `length_ratio` the
+    words said over the words of the references, `rep_4` the mean of repeated_ngrams, `distinct_1` and `distinct_2` as
+    above."""
     wanted = sum(len(words(reference)) for reference in references)
     said = sum(len(words(answer)) for answer in answers)
     return {
-        "stopped": figure(mean(float(ended) for ended in stopped)),
+        "eos_rate": figure(mean(map(float, ended))),
         "length_ratio": figure(said / max(wanted, 1)),
-        "repeated": figure(mean(repeated(answer) for answer in answers)),
+        "rep_4": figure(mean(repeated_ngrams(answer) for answer in answers)),
         "distinct_1": figure(distinct(answers, 1)),
         "distinct_2": figure(distinct(answers, 2)),
     }

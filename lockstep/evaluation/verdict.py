@@ -12,15 +12,15 @@ REPEATS = 0.3  # share of repeated word sequences from which it is worth a line
 
 def verdict(metrics: dict[str, Any]) -> str:
     """Whether fine-tuning made the model better on held-out rows, by how much, and how sure that is."""
-    base, tuned, change = metrics["base"], metrics["tuned"], metrics["change"]
+    base, tuned, delta = metrics["base"], metrics["tuned"], metrics["delta"]
     what = "answers" if metrics["kind"] == "qa" else "texts"
     path = f"from {number(base['perplexity'])} to {number(tuned['perplexity'])}"
-    bounds = sorted(math.expm1(min(change[key], 700.0)) for key in ("loss_low", "loss_high"))
+    bounds = sorted(math.expm1(min(delta[key], 700.0)) for key in ("loss_low", "loss_high"))
     sure = f"95% interval {signed_percent(bounds[0])} to {signed_percent(bounds[1])}"
-    if change["loss_high"] < 0:
-        rows = f"{percent(change['rows_improved'])} of {metrics['test_rows']:,} rows improved"
+    if delta["loss_high"] < 0:
+        rows = f"{percent(delta['rows_improved'])} of {metrics['test_rows']:,} rows improved"
         return f"It got better: perplexity of held-out {what} fell {path} ({sure}); {rows}."
-    if change["loss_low"] > 0:
+    if delta["loss_low"] > 0:
         return f"It got worse: perplexity of held-out {what} rose {path} ({sure})."
     return f"No difference can be shown: perplexity of held-out {what} went {path} ({sure})."
 
@@ -32,21 +32,24 @@ def caveats(metrics: dict[str, Any]) -> list[str]:
         found.append(
             f"{metrics['leakage']:,} held-out rows were seen in training too: these figures flatter the model."
         )
-    if tuned["train_loss"] < BY_HEART and tuned["gap"] - metrics["base"]["gap"] > WIDE_GAP:
+    if (
+        tuned["train_loss"] < BY_HEART
+        and tuned["generalization_gap"] - metrics["base"]["generalization_gap"] > WIDE_GAP
+    ):
         found.append(
             f"It knows its training rows by heart: loss {number(tuned['train_loss'])} on them, "
             f"{number(tuned['loss'])} on held-out rows."
         )
-    if tuned.get("copied", 0) >= COPIES:
-        found.append(f"{percent(tuned['copied'])} of its answers are training answers word for word.")
-    if metrics["kind"] == "qa" and tuned.get("stopped", 1) < SELDOM_STOPS:
-        found.append(f"Only {percent(tuned['stopped'])} of its answers end by themselves.")
-    if tuned.get("repeated", 0) >= REPEATS:
-        found.append(f"It repeats itself: {percent(tuned['repeated'])} of its word sequences were said before.")
-    if metrics.get("over_nearest", {}).get("f1_high", 1) < 0:
+    if tuned.get("verbatim_rate", 0) >= COPIES:
+        found.append(f"{percent(tuned['verbatim_rate'])} of its answers are training answers word for word.")
+    if metrics["kind"] == "qa" and tuned.get("eos_rate", 1) < SELDOM_STOPS:
+        found.append(f"Only {percent(tuned['eos_rate'])} of its answers end by themselves.")
+    if tuned.get("rep_4", 0) >= REPEATS:
+        found.append(f"It repeats itself: {percent(tuned['rep_4'])} of its word sequences were said before.")
+    if metrics.get("vs_retrieval", {}).get("f1_high", 1) < 0:
         found.append(
             "Repeating the answer of the most similar training question is closer to the references than it is "
-            f"(token F1 {number(metrics['nearest']['f1'])} against {number(tuned['f1'])})."
+            f"(token F1 {number(metrics['retrieval']['f1'])} against {number(tuned['f1'])})."
         )
     return found
 

@@ -97,7 +97,7 @@ ALONE = Processes()
 def started(wanted: str | int) -> Processes:
     """The processes this one was started among: ALONE, or as the launcher says in the environment.
 
-    wanted: train.processes. Raises LockstepError when the launcher started another number of them.
+    wanted: train.num_processes. Raises LockstepError when the launcher started another number of them.
     """
     names = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK")
     if "RANK" not in os.environ:
@@ -105,7 +105,7 @@ def started(wanted: str | int) -> Processes:
     number, count, here, place = (int(os.environ.get(name, 0)) for name in names)
     if wanted not in ("auto", count):
         raise LockstepError(
-            f"{count} processes were started, but train.processes is {wanted}.",
+            f"{count} processes were started, but train.num_processes is {wanted}.",
             f"Set it to {count} or auto, or start {wanted}.",
         )
     return Processes(number, count, here, place)
@@ -126,7 +126,7 @@ def connect(processes: Processes, device: str) -> None:
     if processes.here > devices:
         raise LockstepError(
             f"{processes.here} processes on this machine need {processes.here} devices, but it has {devices}.",
-            f"Set train.processes to {devices}, or device.name to cpu.",
+            f"Set train.num_processes to {devices}, or device.name to cpu.",
         )
     if device == "cuda":
         torch.cuda.set_device(processes.place)

@@ -33,7 +33,7 @@ PLAIN = {"compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU"
 def processes_to_launch(wanted: int | str, config_file: str | None, device: Device) -> int | None:
     """How many processes have to be started; None where this one is to work itself: alone, or as one of them.
 
-    wanted, config_file: train.processes and train.accelerate_config. Raises LockstepError when they don't agree.
+    wanted, config_file: train.num_processes and train.accelerate_config. Raises LockstepError when they don't agree.
     """
     if "RANK" in os.environ:
         return None
@@ -42,8 +42,8 @@ def processes_to_launch(wanted: int | str, config_file: str | None, device: Devi
         planned = config["num_processes"]
         if wanted not in ("auto", planned):
             raise LockstepError(
-                f"train.processes is {wanted}, num_processes in {config_file} is {planned}.",
-                "Make them equal, or set train.processes to auto.",
+                f"train.num_processes is {wanted}, num_processes in {config_file} is {planned}.",
+                "Make them equal, or set train.num_processes to auto.",
             )
         return int(planned)
     if wanted != "auto":

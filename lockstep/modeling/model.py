@@ -81,9 +81,9 @@ def _from_scratch(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTra
     config = GPT2Config(
         vocab_size=len(tokenizer),
         n_positions=shape.context,
-        n_embd=shape.width,
-        n_layer=shape.layers,
-        n_head=shape.heads,
+        n_embd=shape.n_embd,
+        n_layer=shape.n_layer,
+        n_head=shape.n_head,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
@@ -128,9 +128,9 @@ def count_parameters(model: PreTrainedModel) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def export_dtype(weights: str) -> torch.dtype:
+def export_dtype(dtype: str) -> torch.dtype:
     """The torch type for 'fp32', 'bf16' or 'fp16'."""
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[weights]
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
 
 
 def generation_config(settings: Generation, tokenizer: PreTrainedTokenizerFast) -> GenerationConfig:

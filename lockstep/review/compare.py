@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from lockstep.core import renamed
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import ANSWERS, EPOCH_CURVE, EVALUATE_METRICS, METRICS, PARAMS
 from lockstep.core.revisions import read_at
@@ -63,7 +64,10 @@ class FixedQuestion:
 
 
 def read_snapshot(revision: str | None) -> Snapshot:
-    """Read a commit, or (None) the work tree, without checking anything out. Raises LockstepError on broken files."""
+    """Read a commit, or (None) the work tree, without checking anything out. Raises LockstepError on broken files.
+
+    Settings and metrics that have been renamed since have the names of today.
+    """
     metrics: dict[str, Any] = {}
     for name in METRIC_FILES:
         path = METRICS / f"{name}.json"
@@ -74,7 +78,12 @@ def read_snapshot(revision: str | None) -> Snapshot:
         params = flat(yaml.safe_load(read_at(revision, PARAMS) or "") or {})
     except yaml.YAMLError:
         raise LockstepError(f"{PARAMS} is not valid YAML{_in(revision)}.") from None
-    return Snapshot(metrics, params, {line["id"]: line for line in answers}, _points(read_at(revision, EPOCH_CURVE)))
+    return Snapshot(
+        metrics=renamed.with_new_names(metrics, renamed.METRICS),
+        params=renamed.with_new_names(params, renamed.SETTINGS),
+        answers={line["id"]: line for line in answers},
+        epochs=_points(read_at(revision, EPOCH_CURVE)),
+    )
 
 
 def require_evaluated(snapshot: Snapshot) -> None:
@@ -92,7 +101,7 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
 
 def telling(found: list[Change]) -> list[Change]:
     """Changes of figures without those that follow from others: differences to the base, and the self-checks."""
-    return [change for change in found if not change.name.startswith(("evaluate.change.", "evaluate.checks."))]
+    return [change for change in found if not change.name.startswith(("evaluate.delta.", "evaluate.checks."))]
 
 
 def fixed_questions(before: Snapshot, after: Snapshot, count: int = FIXED_QUESTIONS) -> list[FixedQuestion]:

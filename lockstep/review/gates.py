@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lockstep.core.errors import LockstepError
+from lockstep.core.renamed import METRICS, new_name
 from lockstep.core.settings import Gate
 from lockstep.review.compare import is_number
 
@@ -58,10 +59,24 @@ def _full_name(name: str, metrics: dict[str, Any]) -> str:
     for full in (name, SHORT_FOR + name):
         if is_number(metrics.get(full)):
             return full
+    meant = _renamed(name) or _closest(name, metrics)
+    hint = f"Did you mean {meant}?" if meant else "`make metrics` lists those there are."
+    raise LockstepError(f"gates.{name} in params.yaml names no figure.", hint)
+
+
+def _renamed(name: str) -> str | None:
+    """The new name of a figure that was renamed, short where the old one was; else None."""
+    if full := new_name(name, METRICS):
+        return full
+    full = new_name(SHORT_FOR + name, METRICS)
+    return full.removeprefix(SHORT_FOR) if full else None
+
+
+def _closest(name: str, metrics: dict[str, Any]) -> str | None:
+    """The name of the figure that is spelt most like this; None where none is."""
     numbers = [key for key, value in metrics.items() if is_number(value)]
     close = difflib.get_close_matches(name, numbers + [key.removeprefix(SHORT_FOR) for key in numbers], n=1)
-    hint = f"Did you mean {close[0]}?" if close else "`make metrics` lists those there are."
-    raise LockstepError(f"gates.{name} in params.yaml names no figure.", hint)
+    return close[0] if close else None
 
 
 def _shown(bound: float | str) -> str:

@@ -14,7 +14,7 @@ ZERO_WIDTH_SPACE = "\u200b"
 TEXT_CHARS = 400  # longest text of an answer; GitHub accepts 65,536 characters in a comment
 LISTED = 60  # most changed figures shown
 CURVE_POINTS = 40  # fewest points a thinned learning curve keeps
-FIRST = ("evaluate.tuned.perplexity", "evaluate.tuned.loss", "evaluate.tuned.f1", "evaluate.tuned.stopped")
+FIRST = ("evaluate.tuned.perplexity", "evaluate.tuned.loss", "evaluate.tuned.f1", "evaluate.tuned.eos_rate")
 
 
 def comment(before: Snapshot, after: Snapshot, gates: list[GateResult], name: str, evaluation: dict[str, Any]) -> str:

@@ -65,7 +65,7 @@ def report_html(facts: Facts) -> str:
         facts=facts,
         kind=facts.prepare["kind"],
         verdict=verdict(facts.evaluate),
-        mood=mood(facts.evaluate["change"]),
+        mood=mood(facts.evaluate["delta"]),
         caveats=caveats(facts.evaluate),
         charts=charts,
         groups=ranked(facts.answers),
@@ -73,9 +73,9 @@ def report_html(facts: Facts) -> str:
     )
 
 
-def mood(change: dict[str, float]) -> str:
+def mood(delta: dict[str, float]) -> str:
     """'better', 'worse' or 'unsure', by the confidence interval of the change in loss."""
-    return "better" if change["loss_high"] < 0 else "worse" if change["loss_low"] > 0 else "unsure"
+    return "better" if delta["loss_high"] < 0 else "worse" if delta["loss_low"] > 0 else "unsure"
 
 
 def ranked(answers: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -49,8 +49,8 @@ def base_tokenizer(model: Model, settings: Tokenize) -> tuple[PreTrainedTokenize
         before = len(tokenizer)
         set_pad_token(tokenizer, settings.pad_token)
         check_vocabulary(tokenizer, config, added=len(tokenizer) - before)
-        vocabulary, context = config.get_text_config().vocab_size, context_length(config) or settings.max_tokens
-    for key in ("max_tokens", "chunk_tokens"):
+        vocabulary, context = config.get_text_config().vocab_size, context_length(config) or settings.max_length
+    for key in ("max_length", "block_size"):
         if getattr(settings, key) > context:
             raise LockstepError(
                 f"tokenize.{key} is {getattr(settings, key)}, but {model.base} can look back {context} tokens only.",
@@ -75,7 +75,7 @@ def token_metrics(kind: str, sizes: dict[str, np.ndarray], noted: Overlong) -> d
     """
     if not len(sizes["train"]):
         raise LockstepError(
-            "No row of the train split is left.", "Raise tokenize.max_tokens or set overlong to truncate."
+            "No row of the train split is left.", "Raise tokenize.max_length or set overlong to truncate."
         )
     every = np.concatenate(list(sizes.values()))
     return {
@@ -99,8 +99,8 @@ def token_metrics(kind: str, sizes: dict[str, np.ndarray], noted: Overlong) -> d
 def rejected(noted: Overlong) -> list[dict[str, Any]]:
     """The rows cut or dropped, as lines for rejects.jsonl."""
     reasons = (
-        (noted.question_cut, "question cut to tokenize.max_tokens"),
-        (noted.answer_cut, "answer cut to tokenize.max_tokens"),
-        (noted.dropped, "dropped: longer than tokenize.max_tokens"),
+        (noted.question_cut, "question cut to tokenize.max_length"),
+        (noted.answer_cut, "answer cut to tokenize.max_length"),
+        (noted.dropped, "dropped: longer than tokenize.max_length"),
     )
     return [{"file": file, "line": line, "reason": reason} for places, reason in reasons for file, line in places]

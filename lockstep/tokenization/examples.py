@@ -15,7 +15,7 @@ from lockstep.pretrained.plain_encoding import Encoder
 
 @dataclass(slots=True)
 class Overlong:
-    """Rows that were longer than max_tokens, as (file, line), by what became of them."""
+    """Rows that were longer than max_length, as (file, line), by what became of them."""
 
     question_cut: list[tuple[str, int]] = field(default_factory=list)
     answer_cut: list[tuple[str, int]] = field(default_factory=list)
@@ -36,11 +36,11 @@ class QuestionRows:
     'drop' leaves the row out; 'error' raises LockstepError. Each is noted in `self.noted`.
     """
 
-    def __init__(self, encoder: Encoder, prompt: Prompt, loss_on: str, max_tokens: int, overlong: str):
+    def __init__(self, encoder: Encoder, prompt: Prompt, loss_on: str, max_length: int, overlong: str):
         self.encoder = encoder
         self.prompt = prompt
         self.loss_on = loss_on
-        self.max_tokens = max_tokens
+        self.max_length = max_length
         self.overlong = overlong
         self.noted = Overlong()
 
@@ -50,7 +50,7 @@ class QuestionRows:
         answered = self.encoder.encode([self.prompt.answer_text(q.answer) for q in questions])
         for question, ask, answer in zip(questions, asked, answered, strict=True):
             head, tail = self.encoder.opening + ask, answer + [self.encoder.end]
-            if len(head) + len(tail) > self.max_tokens:
+            if len(head) + len(tail) > self.max_length:
                 fitted = self._fit(question, head, tail)
                 if fitted is None:
                     continue
@@ -62,22 +62,22 @@ class QuestionRows:
         if self.overlong == "error":
             raise LockstepError(
                 f"{question.file} line {question.line}: the row takes {len(head) + len(tail)} tokens, "
-                f"tokenize.max_tokens is {self.max_tokens}.",
+                f"tokenize.max_length is {self.max_length}.",
                 "Raise it, or set tokenize.overlong to truncate or drop.",
             )
         if self.overlong == "drop":
             self.noted.dropped.append(place)
             return None
-        head = self._shorter_question(question.question, self.max_tokens - len(tail))
-        if len(head) + len(tail) <= self.max_tokens:
+        head = self._shorter_question(question.question, self.max_length - len(tail))
+        if len(head) + len(tail) <= self.max_length:
             self.noted.question_cut.append(place)
             return head, tail
-        room = self.max_tokens - len(head) - 1  # a row always ends in end-of-text
+        room = self.max_length - len(head) - 1  # a row always ends in end-of-text
         if room < 1:
             raise LockstepError(
-                f"prompt.template alone takes {len(head)} tokens, and tokenize.max_tokens is {self.max_tokens}: "
+                f"prompt.template alone takes {len(head)} tokens, and tokenize.max_length is {self.max_length}: "
                 "there is no room for answers.",
-                "Shorten the template, or raise tokenize.max_tokens.",
+                "Shorten the template, or raise tokenize.max_length.",
             )
         self.noted.answer_cut.append(place)
         return head, tail[: self._whole_characters(self.prompt.answer_text(question.answer), room)] + tail[-1:]
@@ -90,11 +90,11 @@ class QuestionRows:
         return tokens
 
     def _shorter_question(self, question: str, room: int) -> list[int]:
-        """The question's ids cut at its end to fit `room` tokens, but never to less than a quarter of max_tokens."""
+        """The question's ids cut at its end to fit `room` tokens, but never to less than a quarter of max_length."""
         start, _ = self.prompt.question_span(question)
         spans = self.encoder.offsets(self.prompt.question_text(question))
         inside = [end for begin, end in spans if start <= begin and end <= start + len(question)]
-        room = max(room, self.max_tokens // 4)
+        room = max(room, self.max_length // 4)
         surplus = max(0, len(self.encoder.opening) + len(spans) - room)
         keep = max(0, len(inside) - surplus)
         while True:
@@ -112,19 +112,19 @@ def text_ids(encoder: Encoder, texts: list[str]) -> Ids:
     return np.fromiter(chain.from_iterable([*ids, encoder.end] for ids in encoder.encode(texts)), np.int32)
 
 
-def text_blocks(pieces: Iterable[Ids], end_of_text: int, chunk_tokens: int) -> Iterator[RowBlock]:
-    """What text_ids gave, piece after piece, cut into rows of chunk_tokens; the last row holds the remainder.
+def text_blocks(pieces: Iterable[Ids], end_of_text: int, block_size: int) -> Iterator[RowBlock]:
+    """What text_ids gave, piece after piece, cut into rows of block_size; the last row holds the remainder.
 
     Each row begins with the last token of the row before it (the first with end-of-text), so that every token of
     every text, and the end-of-text after each, is a target exactly once.
     """
     rest = np.array([end_of_text], np.int32)
-    step = chunk_tokens - 1
+    step = block_size - 1
     for piece in pieces:
         ids = np.concatenate([rest, piece])
         count = (len(ids) - 1) // step
-        windows = np.lib.stride_tricks.sliding_window_view(ids, chunk_tokens)[::step] if count else ids[:0, None]
-        yield _whole_rows(windows.reshape(-1), count, chunk_tokens)
+        windows = np.lib.stride_tricks.sliding_window_view(ids, block_size)[::step] if count else ids[:0, None]
+        yield _whole_rows(windows.reshape(-1), count, block_size)
         rest = ids[count * step :]
     if len(rest) > 1:
         yield _whole_rows(rest, 1, len(rest))

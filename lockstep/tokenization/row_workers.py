@@ -22,8 +22,8 @@ class RowMaker:
     """Makes the rows of one split after another, noting in `noted` what had to be cut or dropped."""
 
     def __init__(self, encoder: Encoder, prompt: Prompt, loss_on: str, settings: Tokenize) -> None:
-        self.encoder, self.kind, self.chunk_tokens = encoder, prompt.kind, settings.chunk_tokens
-        self.questions = partial(QuestionRows, encoder, prompt, loss_on, settings.max_tokens, settings.overlong)
+        self.encoder, self.kind, self.block_size = encoder, prompt.kind, settings.block_size
+        self.questions = partial(QuestionRows, encoder, prompt, loss_on, settings.max_length, settings.overlong)
         self.noted = Overlong()
 
     def make(self) -> Iterator[tuple[str, Iterator[RowBlock]]]:
@@ -33,7 +33,7 @@ class RowMaker:
         """
         if self.kind == "text":
             for split, made in _by_split(partial(_text_piece, self.encoder)):
-                yield split, text_blocks((ids for _, ids in made), self.encoder.end, self.chunk_tokens)
+                yield split, text_blocks((ids for _, ids in made), self.encoder.end, self.block_size)
         else:
             for split, made in _by_split(partial(_question_piece, self.questions)):
                 yield split, self._noting(made)

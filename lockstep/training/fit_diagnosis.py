@@ -28,7 +28,7 @@ def fit_metrics(epochs: list[dict[str, float]], best: int, kept: int) -> dict[st
     }
     if "validation_loss" in chosen:
         metrics["validation_loss"] = figure(chosen["validation_loss"])
-        metrics["gap"] = figure(chosen["validation_loss"] - chosen["train_loss"])
+        metrics["generalization_gap"] = figure(chosen["validation_loss"] - chosen["train_loss"])
     metrics["verdict"] = verdict([epoch.get("validation_loss") for epoch in epochs], best)
     metrics["epochs"] = {
         str(int(epoch["epoch"])): {name: figure(value) for name, value in epoch.items() if name.endswith("_loss")}

@@ -173,11 +173,11 @@ def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: P
     arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
-        gradient_accumulation_steps=settings.accumulation,
+        per_device_train_batch_size=settings.per_device_batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule if settings.schedule != "constant" else "constant_with_warmup",
-        warmup_steps=settings.warmup,  # below 1: a fraction of all steps
+        lr_scheduler_type=settings.lr_schedule if settings.lr_schedule != "constant" else "constant_with_warmup",
+        warmup_steps=settings.warmup_ratio,  # below 1: a fraction of all steps
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch_fused",
@@ -223,7 +223,7 @@ def make_trainer(
     splits: 'train' and 'validation'; without validation rows there is no best epoch and no early stopping.
     """
     train, validation = splits["train"], splits["validation"]
-    curves = Curves(settings.early_stopping if len(validation) else 0)
+    curves = Curves(settings.early_stopping_patience if len(validation) else 0)
     scored = {"train": train.select(range(min(len(train), max(len(validation), 100)))), "validation": validation}
     # The first process's choice: where a model is to lie in shards, it alone has loaded its weights by now.
     step = processes.told(choose_step(model, train[0], hardware, settings.packing))
@@ -265,8 +265,8 @@ def run(trainer: SumLossTrainer) -> None:
         except torch.OutOfMemoryError:
             raise LockstepError(
                 "The memory of the GPU is full.",
-                "Halve train.batch_size and double train.accumulation, set train.gradient_checkpointing to true or "
-                "train.method to lora, or see docs/scaling.md.",
+                "Halve train.per_device_batch_size and double train.gradient_accumulation_steps, set "
+                "train.gradient_checkpointing to true or train.method to lora, or see docs/scaling.md.",
             ) from None
     else:
         trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))

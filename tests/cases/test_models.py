@@ -96,17 +96,17 @@ BAD: dict[str, tuple[str, Change, str]] = {
     "tokenizer of another base": (
         "tokenize", with_keys(CONFIG, vocab_size=300), "Tokenizer and model do not belong together: the tokenizer's highest id is 399, the model has 300 embeddings. Take both from the same base."),
     "rows longer than the model can see": (
-        "tokenize", setting("tokenize", max_tokens=1024), "tokenize.max_tokens is 1024, but models/base can look back 256 tokens only. Set it to 256 or less."),
+        "tokenize", setting("tokenize", max_length=1024), "tokenize.max_length is 1024, but models/base can look back 256 tokens only. Set it to 256 or less."),
     "rows longer than a model from scratch can see": (
-        "tokenize", all_of(setting("model", base="scratch"), setting("tokenize", chunk_tokens=1024)),
-        "tokenize.chunk_tokens is 1024, but scratch can look back 512 tokens only. Set it to 512 or less, or raise model.scratch.context."),
+        "tokenize", all_of(setting("model", base="scratch"), setting("tokenize", block_size=1024)),
+        "tokenize.block_size is 1024, but scratch can look back 512 tokens only. Set it to 512 or less, or raise model.scratch.context."),
     "template longer than a row": (
-        "tokenize", all_of(setting("prompt", template=LONG), setting("tokenize", max_tokens=16)),
-        "prompt.template alone takes 64 tokens, and tokenize.max_tokens is 16: there is no room for answers. Shorten the template, or raise tokenize.max_tokens."),
+        "tokenize", all_of(setting("prompt", template=LONG), setting("tokenize", max_length=16)),
+        "prompt.template alone takes 64 tokens, and tokenize.max_length is 16: there is no room for answers. Shorten the template, or raise tokenize.max_length."),
     "row too long": (
-        "tokenize", setting("tokenize", max_tokens=8, overlong="error"), "data/raw/colours.csv line 2: the row takes 21 tokens, tokenize.max_tokens is 8. Raise it, or set tokenize.overlong to truncate or drop."),
+        "tokenize", setting("tokenize", max_length=8, overlong="error"), "data/raw/colours.csv line 2: the row takes 21 tokens, tokenize.max_length is 8. Raise it, or set tokenize.overlong to truncate or drop."),
     "every row too long": (
-        "tokenize", setting("tokenize", max_tokens=8, overlong="drop"), "No row of the train split is left. Raise tokenize.max_tokens or set overlong to truncate."),
+        "tokenize", setting("tokenize", max_length=8, overlong="drop"), "No row of the train split is left. Raise tokenize.max_length or set overlong to truncate."),
     "nothing tokenized": (
         "train", gone("data/tokenized"), "data/tokenized is missing. Run `make tokenize` first."),
     "tokenized folder empty": (

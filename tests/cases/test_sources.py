@@ -16,7 +16,7 @@ RAW = Path("data/raw")
 RIGHTS = "Give read permission, or choose another file."
 IN_PARAMS = "Put it right in params.yaml."
 TOO_FEW = (
-    "too few for train, validation, test. It takes 3: add texts, lower data.passage_chars, raise split.near_duplicate, "
+    "too few for train, validation, test. It takes 3: add texts, lower data.passage_chars, raise split.near_duplicate_threshold, "
     "or set a fraction under split: to 0."
 )
 READ = ".csv, .tsv, .json, .jsonl, .ndjson, .parquet, .txt, .text, .md, .markdown"

@@ -14,7 +14,7 @@ NO_TEXT = "Save it as CSV, JSON or text in UTF-8; if it is that, take the byte o
 OTHER_FORMAT = "Save it as CSV, JSON or text in UTF-8."
 QUOTES = "Quote the whole cell, and double the quotes inside of it."
 RAGGED = 'Put that line right; a cell with a delimiter or a line break in it needs "double quotes".'
-TOO_FEW = "too few for train, validation, test. It takes 3: add rows, raise split.near_duplicate, or set a fraction under split: to 0."
+TOO_FEW = "too few for train, validation, test. It takes 3: add rows, raise split.near_duplicate_threshold, or set a fraction under split: to 0."
 
 
 def line_of(number: int, changed: str) -> str:

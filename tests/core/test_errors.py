@@ -41,7 +41,7 @@ def test_an_error_reads_as_what_is_wrong_and_what_to_do() -> None:
         (
             RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ..."),
             2,
-            "error: The memory is full: 2.00 GiB more are needed. Close other programs, lower train.batch_size, or take a smaller model.\n",
+            "error: The memory is full: 2.00 GiB more are needed. Close other programs, lower train.per_device_batch_size, or take a smaller model.\n",
         ),
         (
             RuntimeError("cumsum_cuda_kernel does not have a deterministic implementation, but you set 'torch. ..."),
@@ -51,7 +51,7 @@ def test_an_error_reads_as_what_is_wrong_and_what_to_do() -> None:
         (
             MemoryError(),
             2,
-            "error: The memory is full. Close other programs, lower train.batch_size, or take a smaller model.\n",
+            "error: The memory is full. Close other programs, lower train.per_device_batch_size, or take a smaller model.\n",
         ),
     ],
 )

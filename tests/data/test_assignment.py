@@ -79,7 +79,7 @@ def test_pairs_that_clustering_missed_share_a_split(blind: Project, method: str)
 def test_exact_duplicates_only_means_that_similar_rows_may_part(blind: Project) -> None:
     rows = faq(150)
     blind.put("data.csv", csv_of([*rows, *rephrased(rows)]))
-    blind.set("split", near_duplicate=1)
+    blind.set("split", near_duplicate_threshold=1)
     assert blind.run()["clusters"] == 300
     assert divided(blind, rows) != []
 
@@ -118,6 +118,6 @@ def test_rows_left_out_join_no_others(blind: Project) -> None:
     ]
     Path("data/raw/corrections.jsonl").write_text("\n".join(map(json.dumps, between)))
     blind.set("data", corrections=True)
-    blind.set("split", near_duplicate=0.4)  # the row marked bad is that similar to both, which share nothing
+    blind.set("split", near_duplicate_threshold=0.4)  # the row marked bad is that similar to both, which share nothing
     metrics = blind.run()
     assert (metrics["marked_bad"], metrics["rows_kept"], metrics["clusters"]) == (60, 120, 120)

@@ -126,7 +126,7 @@ def test_every_row_is_kept_merged_or_rejected_and_no_cluster_is_divided(
     lines = [json.dumps({"question": question, "answer": answer}) for question, answer in rows]
     prepared.put("data.jsonl", "\n".join(lines))
     prepared.set("data", html=html)
-    prepared.set("split", method=method, near_duplicate=near)
+    prepared.set("split", method=method, near_duplicate_threshold=near)
     metrics = prepared.run()
     kept, left_out = prepared.everything(), prepared.rows("rejects")
     assert sorted(row["line"] for row in kept + left_out) == list(range(1, len(rows) + 1))

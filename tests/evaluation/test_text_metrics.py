@@ -6,13 +6,13 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from lockstep.evaluation.text_metrics import (
     chrf,
-    closeness,
     distinct,
     exact_match,
-    manner,
     normalised,
-    repeated,
+    overlap_metrics,
+    repeated_ngrams,
     rouge_l,
+    surface_metrics,
     token_f1,
     words,
 )
@@ -76,9 +76,9 @@ def test_chrf_of_equal_texts_is_100_and_of_disjoint_ones_0() -> None:
 
 
 def test_repeated_is_the_share_of_four_word_runs_said_before() -> None:
-    assert repeated("a b c d e") == 0
-    assert repeated("to be to be to be to be") == pytest.approx(1 - 2 / 5)
-    assert repeated("too short") == 0
+    assert repeated_ngrams("a b c d e") == 0
+    assert repeated_ngrams("to be to be to be to be") == pytest.approx(1 - 2 / 5)
+    assert repeated_ngrams("too short") == 0
 
 
 def test_distinct_counts_different_words_and_pairs_over_all_answers() -> None:
@@ -88,19 +88,19 @@ def test_distinct_counts_different_words_and_pairs_over_all_answers() -> None:
 
 
 def test_a_model_that_never_stops_is_seen() -> None:
-    endless = manner(["again " * 30] * 4, ["a short answer"] * 4, [False] * 4)
-    assert endless["stopped"] == 0
+    endless = surface_metrics(["again " * 30] * 4, ["a short answer"] * 4, [False] * 4)
+    assert endless["eos_rate"] == 0
     assert endless["length_ratio"] == 10
-    assert endless["repeated"] > 0.9
+    assert endless["rep_4"] > 0.9
     assert endless["distinct_1"] < 0.01
 
 
 def test_closeness_of_the_references_themselves_is_perfect() -> None:
     references = ["one answer", "another one"]
     perfect = {"exact_match": 1, "f1": 1, "rouge_l": 1, "chrf": 100}
-    assert closeness(references, references) == pytest.approx(perfect)
+    assert overlap_metrics(references, references) == pytest.approx(perfect)
 
 
 def test_unequal_numbers_of_answers_and_references_are_refused() -> None:
     with pytest.raises(ValueError, match="argument"):
-        closeness(["one"], ["one", "two"])
+        overlap_metrics(["one"], ["one", "two"])

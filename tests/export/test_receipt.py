@@ -97,7 +97,7 @@ def test_every_library_that_can_change_the_bits_has_its_version_in_it() -> None:
     ("section", "values", "stage", "changed"),
     [
         ("prompt", {"loss_on": "all"}, "tokenize", ["prompt.loss_on"]),
-        ("export", {"weights": "bf16"}, "export", ["export.weights"]),
+        ("export", {"dtype": "bf16"}, "export", ["export.dtype"]),
         ("export", {"hub_private": False}, "export", []),
         ("gates", {"leakage": {"max": 1}}, "export", []),
         ("tracking", {"experiment": "other"}, "export", []),
@@ -148,7 +148,7 @@ def test_it_names_no_folder_outside_the_project(after: Project) -> None:
 
 def test_random_weights_have_no_base(project: Project) -> None:
     project.set(
-        "model", base="scratch", scratch={"vocab_size": 300, "context": 64, "layers": 1, "heads": 2, "width": 16}
+        "model", base="scratch", scratch={"vocab_size": 300, "context": 64, "n_layer": 1, "n_head": 2, "n_embd": 16}
     )
     project.run("prepare", "tokenize", "train")
     assert project.json("metrics/provenance/train.json")["base"] == {}

@@ -16,7 +16,7 @@ from lockstep.artifacts.prompt import Prompt
 from lockstep.core.entry_point import LAUNCHED_BY
 from lockstep.core.errors import LockstepError, Stopped
 from lockstep.core.settings import Device, Generation, load_params
-from lockstep.evaluation.test_answers import Asked, answers_of
+from lockstep.evaluation import test_answers
 from lockstep.modeling.collate import collate
 from lockstep.modeling.device import Hardware, set_up
 from lockstep.modeling.distributed import ALONE, Processes, connect, started
@@ -147,11 +147,13 @@ def test_shared_token_losses_are_those_of_one_process(model: Any, monkeypatch: p
 def test_shared_answers_are_those_of_one_process(
     model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    asked = [Asked(str(n), str(n), f"Which {'old ' * (n % 4)}kettle {n}?", "") for n in range(3)]
+    asked = [test_answers.TestQuestion(str(n), str(n), f"Which {'old ' * (n % 4)}kettle {n}?", "") for n in range(3)]
     settings = Generation.model_validate({**PARAMS["generation"], "max_new_tokens": 6})
-    alone = answers_of(model, tokenizer, Prompt(), asked, settings)
+    alone = test_answers.generate_answers(model, tokenizer, Prompt(), asked, settings)
     exchange = Exchange(monkeypatch)
-    results = exchange.results(lambda one: answers_of(model, tokenizer, Prompt(), asked, settings, one), count)
+    results = exchange.results(
+        lambda one: test_answers.generate_answers(model, tokenizer, Prompt(), asked, settings, one), count
+    )
     assert results == [alone] * count
     assert sorted(index for part in exchange.said for index, _ in part) == [0, 1, 2]
 
@@ -168,7 +170,7 @@ def test_who_this_process_is_comes_from_the_launcher(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
     assert started(8) == started("auto") == Processes(5, 8, 4, 1)
     with pytest.raises(
-        LockstepError, match=r"8 processes were started, but train\.processes is 1\. Set it to 8 or auto"
+        LockstepError, match=r"8 processes were started, but train\.num_processes is 1\. Set it to 8 or auto"
     ):
         started(1)
 
@@ -176,7 +178,7 @@ def test_who_this_process_is_comes_from_the_launcher(monkeypatch: pytest.MonkeyP
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    said = r"2 processes on this machine need 2 devices, but it has 1\. Set train\.processes to 1, or device\.name to cpu\."
+    said = r"2 processes on this machine need 2 devices, but it has 1\. Set train\.num_processes to 1, or device\.name to cpu\."
     for name in ("cuda", "mps"):
         with pytest.raises(LockstepError, match=said):
             connect(of(2)[0], name)
@@ -214,7 +216,7 @@ def test_a_config_file_says_how_many_processes(tmp_path: Any) -> None:
     (tmp_path / "accelerate.yaml").write_text(yaml.safe_dump(CONFIG))
     for wanted in (4, "auto"):
         assert processes_to_launch(wanted, name, device()) == 4
-    with pytest.raises(LockstepError, match=r"train\.processes is 2, num_processes in .*accelerate\.yaml is 4"):
+    with pytest.raises(LockstepError, match=r"train\.num_processes is 2, num_processes in .*accelerate\.yaml is 4"):
         processes_to_launch(2, name, device())
 
 
@@ -287,7 +289,7 @@ def test_one_of_several_that_is_stopped_ends_well(monkeypatch: pytest.MonkeyPatc
 
 
 def test_one_process_is_started_by_nobody(after: Project) -> None:
-    assert load_params().train.processes == 1
+    assert load_params().train.num_processes == 1
     after.run("train")
     assert after.json("metrics/train.json")["processes"] == 1
     assert "RANK" not in os.environ

@@ -57,11 +57,11 @@ def end_of(stage: subprocess.Popen[str], *others: psutil.Process) -> tuple[int, 
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_two_processes_lose_what_one_with_batches_twice_as_large_loses(after: Project, accumulation: int) -> None:
     after.set("model", dropout=0)  # 48 rows: the last step has three, or one for one process and none for the other
-    after.set("train", epochs=1, accumulation=accumulation, schedule="constant")
+    after.set("train", epochs=1, gradient_accumulation_steps=accumulation, lr_schedule="constant")
     rows = 47 if accumulation == 1 else 15
-    one = losses(after, batch_size=rows // accumulation // 2 * 2)
+    one = losses(after, per_device_batch_size=rows // accumulation // 2 * 2)
     tokens = after.json("metrics/train.json")["tokens"]
-    after.set("train", batch_size=rows // accumulation // 2, processes=2)
+    after.set("train", per_device_batch_size=rows // accumulation // 2, num_processes=2)
     done = after.command("train")
     assert (done.returncode, done.stderr) == (0, "")
     head, *lines = [line.split(",") for line in Path("metrics/plots/steps.csv").read_text().splitlines()]
@@ -73,7 +73,9 @@ def test_two_processes_lose_what_one_with_batches_twice_as_large_loses(after: Pr
 
 
 def test_killed_and_stopped_and_run_again_they_end_with_the_same_bytes(after: Project) -> None:
-    after.set("train", batch_size=4, epochs=1, processes=2, checkpoint_minutes=1e-4, keep="best", method="lora")
+    after.set(
+        "train", per_device_batch_size=4, epochs=1, num_processes=2, checkpoint_minutes=1e-4, keep="best", method="lora"
+    )
     assert after.command("train").returncode == 0
     whole = written()
     killed = start(after)
@@ -94,7 +96,7 @@ def test_killed_and_stopped_and_run_again_they_end_with_the_same_bytes(after: Pr
 
 
 def test_a_process_that_dies_ends_all_with_one_line(after: Project) -> None:
-    after.set("train", epochs=4000, batch_size=4, processes=2, checkpoint_minutes=0.01)
+    after.set("train", epochs=4000, per_device_batch_size=4, num_processes=2, checkpoint_minutes=0.01)
     stage = start(after)
     wait_for_checkpoint(stage, 1)
     both = trainers(stage)
@@ -108,7 +110,7 @@ def test_a_process_that_dies_ends_all_with_one_line(after: Project) -> None:
 
 
 def test_when_the_stage_is_killed_the_others_save_and_end(after: Project) -> None:
-    after.set("train", epochs=4000, batch_size=4, processes=2, checkpoint_minutes=0.5)
+    after.set("train", epochs=4000, per_device_batch_size=4, num_processes=2, checkpoint_minutes=0.5)
     stage = start(after)
     until = time.monotonic() + PATIENCE
     while not list(Path(".checkpoints").glob("*.lock")):  # training begins
@@ -121,7 +123,7 @@ def test_when_the_stage_is_killed_the_others_save_and_end(after: Project) -> Non
 
 
 def test_a_user_s_mistake_is_one_line_from_two_processes_too(after: Project) -> None:
-    after.set("train", batch_size=4, processes=2, learning_rate=1e30, max_grad_norm=1e30, warmup=0)
+    after.set("train", per_device_batch_size=4, num_processes=2, learning_rate=1e30, max_grad_norm=1e30, warmup_ratio=0)
     done = after.command("train")
     assert done.returncode == 2
     assert done.stderr == "error: The training loss is not a number any more. Lower train.learning_rate.\n"
@@ -131,7 +133,7 @@ def test_two_processes_evaluate_as_one_does(after: Project) -> None:
     after.run("evaluate")
     alone = hashes("metrics")
     shutil.rmtree("metrics/plots/charts")
-    after.set("train", processes=2)
+    after.set("train", num_processes=2)
     done = after.command("evaluate")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("It got better") == 1  # the first process says it, nobody else
@@ -143,7 +145,7 @@ def test_two_processes_evaluate_as_one_does(after: Project) -> None:
 
 def evaluating(project: Project) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """The stage in two processes that talk to each other already, and which they are."""
-    project.set("train", processes=2)
+    project.set("train", num_processes=2)
     project.set("generation", max_new_tokens=200)  # a second or two of work
     stage = start(project, "-m", "stages.evaluate")
     until = time.monotonic() + PATIENCE
@@ -178,7 +180,7 @@ def free_port() -> str:
 
 @pytest.mark.enable_socket
 def test_torchrun_starts_two_machines_and_dvc_takes_what_they_made(project: Project) -> None:
-    project.set("train", batch_size=4, processes=2, epochs=1)
+    project.set("train", per_device_batch_size=4, num_processes=2, epochs=1)
     copy_sources()
     dvc("init", "--no-scm")
     dvc("repro", "tokenize")
@@ -213,7 +215,9 @@ fsdp_config:
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_model_in_shards_learns_the_same_and_goes_on_from_its_checkpoint(after: Project, method: str) -> None:
     after.set("model", dropout=0)
-    after.set("train", method=method, batch_size=4, epochs=1, processes=2, checkpoint_minutes=1e-4, keep="best")
+    after.set(
+        "train", method=method, per_device_batch_size=4, epochs=1, num_processes=2, checkpoint_minutes=1e-4, keep="best"
+    )
     assert after.command("train").returncode == 0
     copies = weights()
     config = after.put("fsdp.yaml", FSDP)

@@ -31,7 +31,7 @@ from lockstep.pretrained.hub import resolve_base
 from lockstep.pretrained.tokenizer import load_tokenizer, set_pad_token
 
 SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-SCRATCH = {"vocab_size": 400, "context": 64, "layers": 2, "heads": 2, "width": 32}
+SCRATCH = {"vocab_size": 400, "context": 64, "n_layer": 2, "n_head": 2, "n_embd": 32}
 
 
 def settings(base: Path | str, **changes: Any) -> Model:

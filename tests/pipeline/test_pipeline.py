@@ -18,19 +18,19 @@ pytestmark = [pytest.mark.slow]
 
 CHANGES = {  # export reads them all: its receipt holds their hashes
     "tracking.experiment": [],
-    "export.weights": ["export"],
+    "export.dtype": ["export"],
     "generation.max_new_tokens": ["evaluate", "export"],
-    "evaluate.samples": ["evaluate", "export"],
+    "evaluate.show": ["evaluate", "export"],
     "train.learning_rate": ["export", "train"],
     "prompt.loss_on": ["export", "tokenize"],
-    "split.near_duplicate": ["evaluate", "export", "prepare"],
+    "split.near_duplicate_threshold": ["evaluate", "export", "prepare"],
     "seed": ["evaluate", "export", "prepare", "train"],
 }
 VALUES = {
     "tracking.experiment": "other",
-    "export.weights": "fp16",
+    "export.dtype": "fp16",
     "prompt.loss_on": "all",
-    "split.near_duplicate": 0.7,
+    "split.near_duplicate_threshold": 0.7,
 }
 
 

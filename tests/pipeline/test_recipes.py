@@ -58,7 +58,7 @@ def follow(project: Project, name: str, **export: Any) -> Params:
     project.set("train", epochs=1)
     project.set("device", name="cpu", precision="fp32", threads=1)
     project.set("generation", max_new_tokens=8)
-    project.set("evaluate", samples=2, answers=2, resamples=100)
+    project.set("evaluate", show=2, generate=2, bootstrap_resamples=100)
     project.set("tracking", enabled=False)
     project.run(*TRAINED)
     return settings
@@ -79,16 +79,20 @@ def test_distilgpt2_data_science_splits_by_lot_pads_truncates_and_evaluates_each
     assert (settings.model.base, settings.split.method, settings.train.packing) == ("distilgpt2", "random", False)
     assert shares(project) == [0.8, 0.1, 0.1]
     assert project.json("metrics/tokenize.json")["truncated"] > 0
-    assert max(lengths()) == settings.tokenize.max_tokens == 200
+    assert max(lengths()) == settings.tokenize.max_length == 200
     assert list(project.json("metrics/train.json")["epochs"]) == ["0", "1"]
     assert all("validation_loss" in epoch for epoch in project.json("metrics/train.json")["epochs"].values())
 
 
 def test_gpt2_medium_story_trains_ten_epochs_of_128_tokens_with_end_of_text_as_padding(project: Project) -> None:
     settings = follow(project, "gpt2-medium-story")
-    assert (settings.model.base, settings.train.epochs, settings.train.early_stopping) == ("gpt2-medium", 10, 0)
+    assert (settings.model.base, settings.train.epochs, settings.train.early_stopping_patience) == (
+        "gpt2-medium",
+        10,
+        0,
+    )
     assert settings.prompt.template == "Question: {question}\nAnswer: {answer}"
-    assert max(lengths()) <= settings.tokenize.max_tokens == 128
+    assert max(lengths()) <= settings.tokenize.max_length == 128
     tokenizer = load_tokenizer(Path("models/export"), "export")
     assert tokenizer.pad_token_id == tokenizer.eos_token_id == 0
     assert project.json("metrics/prepare.json")["rows_read"] == ROWS
@@ -98,11 +102,11 @@ def test_gpt2_medium_story_trains_ten_epochs_of_128_tokens_with_end_of_text_as_p
 def test_gpt2_medium_chatbot_takes_small_steps_and_tells_fit_and_perplexity(project: Project) -> None:
     settings = follow(project, "gpt2-medium-chatbot")
     train = settings.train
-    assert (settings.model.base, train.epochs, train.batch_size) == ("gpt2-medium", 3, 2)
-    assert (train.learning_rate, train.weight_decay, settings.tokenize.max_tokens) == (3e-5, 0.15, 128)
-    assert (train.keep, train.early_stopping) == ("best", 1)
+    assert (settings.model.base, train.epochs, train.per_device_batch_size) == ("gpt2-medium", 3, 2)
+    assert (train.learning_rate, train.weight_decay, settings.tokenize.max_length) == (3e-5, 0.15, 128)
+    assert (train.keep, train.early_stopping_patience) == ("best", 1)
     assert shares(project) == [0.8, 0.1, 0.1]
-    assert {"validation_loss", "gap", "verdict"} <= set(project.json("metrics/train.json"))
+    assert {"validation_loss", "generalization_gap", "verdict"} <= set(project.json("metrics/train.json"))
     assert {"loss", "perplexity"} <= set(project.json("metrics/evaluate.json")["tuned"])
 
 
@@ -129,8 +133,13 @@ def check_pushed(hub: Hub) -> None:
 def test_distilgpt2_texts_adds_pad_cuts_chunks_of_200_and_writes_on(project: Project) -> None:
     settings = follow(project, "distilgpt2-texts")
     train, split = settings.train, settings.split
-    assert (settings.model.base, train.epochs, train.batch_size, train.schedule) == ("distilgpt2", 3, 8, "linear")
-    assert train.warmup > 0
+    assert (settings.model.base, train.epochs, train.per_device_batch_size, train.lr_schedule) == (
+        "distilgpt2",
+        3,
+        8,
+        "linear",
+    )
+    assert train.warmup_ratio > 0
     assert split.train / (split.train + split.validation) == pytest.approx(0.85)
     assert split.test > 0
     assert set(lengths()[:-1]) == {200}

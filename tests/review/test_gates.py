@@ -6,7 +6,7 @@ from lockstep.core.errors import LockstepError
 from lockstep.core.settings import Gate
 from lockstep.review.gates import check_gates, failed
 
-BEFORE = {"evaluate.tuned.perplexity": 100.0, "evaluate.leakage": 0, "train.gap": 0.0}
+BEFORE = {"evaluate.tuned.perplexity": 100.0, "evaluate.leakage": 0, "train.generalization_gap": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,9 @@ def test_a_figure_the_other_revision_lacks_is_new_and_breaks_nothing() -> None:
 
 
 def test_a_growth_from_nothing_has_no_share_to_hide_in() -> None:
-    (result,) = check_gates({"train.gap": Gate(max_increase="50%")}, BEFORE, {"train.gap": 0.1})
+    (result,) = check_gates(
+        {"train.generalization_gap": Gate(max_increase="50%")}, BEFORE, {"train.generalization_gap": 0.1}
+    )
     assert result.passed is False
 
 

@@ -11,14 +11,14 @@ from projects import Project, hashes
 from lockstep.artifacts.records import Question, Text
 from lockstep.core.checksums import seal
 from lockstep.core.errors import LockstepError
-from lockstep.evaluation.memorization import copied_figures
+from lockstep.evaluation.memorization import verbatim_metrics
 from lockstep.evaluation.retrieval_baseline import nearest_questions
-from lockstep.evaluation.test_answers import asked_of, samples_markdown
+from lockstep.evaluation.test_answers import draw_questions, samples_markdown
 from lockstep.evaluation.verdict import caveats, number, percent, verdict
 
-FIGURES = {"loss", "perplexity", "accuracy", "text_perplexity", "bits_per_byte", "train_loss", "gap"}
-ANSWERED = {"exact_match", "f1", "rouge_l", "chrf", "stopped", "length_ratio", "repeated", "distinct_1", "distinct_2"}
-COPIED = {"copied", "copied_wrong", "copied_runs"}
+FIGURES = {"loss", "perplexity", "accuracy", "text_perplexity", "bits_per_byte", "train_loss", "generalization_gap"}
+ANSWERED = {"exact_match", "f1", "rouge_l", "chrf", "eos_rate", "length_ratio", "rep_4", "distinct_1", "distinct_2"}
+VERBATIM = {"verbatim_rate", "verbatim_wrong_rate", "verbatim_8gram_rate"}
 
 
 def question(number: int, text: str, answer: str) -> Question:
@@ -27,16 +27,16 @@ def question(number: int, text: str, answer: str) -> Question:
 
 def test_both_models_get_every_figure_and_the_rival_its_own(finished: Path) -> None:
     metrics = json.loads((finished / "metrics/evaluate.json").read_text())
-    assert set(metrics["base"]) == set(metrics["tuned"]) == FIGURES | ANSWERED | COPIED
-    assert set(metrics["nearest"]) == {"exact_match", "f1", "rouge_l", "chrf"}
-    assert metrics["change"]["loss_low"] <= metrics["change"]["loss"] <= metrics["change"]["loss_high"]
+    assert set(metrics["base"]) == set(metrics["tuned"]) == FIGURES | ANSWERED | VERBATIM
+    assert set(metrics["retrieval"]) == {"exact_match", "f1", "rouge_l", "chrf"}
+    assert metrics["delta"]["loss_low"] <= metrics["delta"]["loss"] <= metrics["delta"]["loss_high"]
     assert metrics["leakage"] == 0
     assert metrics["checks"]["tuned_batched"] < 1e-4
 
 
 def test_answers_are_kept_with_their_questions(finished: Path) -> None:
     lines = [json.loads(line) for line in (finished / "metrics/answers.jsonl").read_text().splitlines()]
-    assert {"id", "question", "reference", "base", "tuned", "nearest", "stopped", "f1", "chrf"} == set(lines[0])
+    assert {"id", "question", "reference", "base", "tuned", "retrieval", "ended", "f1", "chrf"} == set(lines[0])
     assert [line["id"] for line in lines] == sorted(line["id"] for line in lines)
     test = [json.loads(line)["question"] for line in (finished / "data/prepared/test.jsonl").read_text().splitlines()]
     assert {line["question"] for line in lines} <= set(test)
@@ -89,28 +89,28 @@ def test_wrong_labels_stop_the_stage(after: Project) -> None:
 
 
 def test_no_answers_wanted_leaves_their_figures_out(after: Project) -> None:
-    after.set("evaluate", answers=0, samples=0)
+    after.set("evaluate", generate=0, show=0)
     after.run("evaluate")
     metrics = after.json("metrics/evaluate.json")
     assert set(metrics["tuned"]) == FIGURES
-    assert "nearest" not in metrics
-    assert "evaluate.samples is 0" in Path("metrics/samples.md").read_text()
+    assert "retrieval" not in metrics
+    assert "evaluate.show is 0" in Path("metrics/samples.md").read_text()
 
 
 def test_a_memoriser_is_seen() -> None:
     trained = [question(1, "what", "One answer."), question(2, "who", "Another answer")]
     answers = {"tuned": ["one answer", "another answer!"], "base": ["none", ""]}
-    figures = copied_figures(answers, ["one answer", "the right one"], trained)
-    assert figures["tuned"] == {"copied": 1.0, "copied_wrong": 0.5, "copied_runs": 0.0}
-    assert figures["base"]["copied"] == 0
+    figures = verbatim_metrics(answers, ["one answer", "the right one"], trained)
+    assert figures["tuned"] == {"verbatim_rate": 1.0, "verbatim_wrong_rate": 0.5, "verbatim_8gram_rate": 0.0}
+    assert figures["base"]["verbatim_rate"] == 0
 
 
 def test_a_copied_passage_of_a_text_is_seen() -> None:
     learnt = "one two three four five six seven eight nine ten"
     trained = [Text("0", "0", f"before {learnt} after", "a.txt", 1)]
-    figures = copied_figures({"tuned": [learnt, "quite another " * 5]}, ["", ""], trained)
-    assert figures["tuned"]["copied"] == 0.5
-    assert 0 < figures["tuned"]["copied_runs"] < 1
+    figures = verbatim_metrics({"tuned": [learnt, "quite another " * 5]}, ["", ""], trained)
+    assert figures["tuned"]["verbatim_rate"] == 0.5
+    assert 0 < figures["tuned"]["verbatim_8gram_rate"] < 1
 
 
 def test_the_nearest_question_shares_the_rare_words() -> None:
@@ -121,14 +121,14 @@ def test_the_nearest_question_shares_the_rare_words() -> None:
 
 def test_questions_asked_are_a_draw_that_new_rows_do_not_reorder() -> None:
     old = [question(number, f"q{number}", "a") for number in (7, 3, 9)]
-    asked = asked_of(old, 2)
+    asked = draw_questions(old, 2)
     assert [one.question for one in asked] == ["q3", "q7"]
-    assert [one.question for one in asked_of([*old, question(8, "new", "a")], 2)] == ["q3", "q7"]
+    assert [one.question for one in draw_questions([*old, question(8, "new", "a")], 2)] == ["q3", "q7"]
 
 
 def test_a_text_gives_a_beginning_from_each_long_paragraph() -> None:
     text = Text("5", "5", f"{'word ' * 30}\n\nshort\n\n{'other ' * 30}", "a.txt", 1)
-    assert [(one.id, len(one.question.split()), len(one.reference.split())) for one in asked_of([text], 9)] == [
+    assert [(one.id, len(one.question.split()), len(one.reference.split())) for one in draw_questions([text], 9)] == [
         ("5-0", 12, 18),
         ("5-1", 12, 18),
     ]
@@ -142,12 +142,12 @@ def test_markup_in_answers_stays_text_in_markdown() -> None:
 
 
 def metrics_with(**tuned: float) -> dict[str, Any]:
-    base = {"perplexity": 60.0, "gap": 0.0, "train_loss": 4.0, "loss": 4.0}
-    change = {"loss_low": -0.8, "loss_high": -0.6, "rows_improved": 0.9}
+    base = {"perplexity": 60.0, "generalization_gap": 0.0, "train_loss": 4.0, "loss": 4.0}
+    delta = {"loss_low": -0.8, "loss_high": -0.6, "rows_improved": 0.9}
     return {
         "base": base,
         "tuned": {**base, "perplexity": 30.0, **tuned},
-        "change": change,
+        "delta": delta,
         "leakage": 0,
         "test_rows": 10,
         "kind": "qa",
@@ -160,19 +160,19 @@ def test_the_verdict_says_how_much_and_how_sure() -> None:
         "It got better: perplexity of held-out answers fell from 60.0 to 30.0 (95% interval −55% to −45%); "
         "90% of 10 rows improved."
     )
-    metrics["change"] |= {"loss_low": -0.1, "loss_high": 0.1}
+    metrics["delta"] |= {"loss_low": -0.1, "loss_high": 0.1}
     assert verdict(metrics).startswith("No difference can be shown")
-    metrics["change"] |= {"loss_low": 0.1, "loss_high": 0.2}
+    metrics["delta"] |= {"loss_low": 0.1, "loss_high": 0.2}
     assert verdict(metrics).startswith("It got worse")
 
 
 @pytest.mark.parametrize(
     ("tuned", "said"),
     [
-        ({"train_loss": 0.1, "gap": 3.0}, "by heart"),
-        ({"copied": 0.8}, "80% of its answers are training answers"),
-        ({"stopped": 0.25}, "Only 25% of its answers end"),
-        ({"repeated": 0.5}, "repeats itself"),
+        ({"train_loss": 0.1, "generalization_gap": 3.0}, "by heart"),
+        ({"verbatim_rate": 0.8}, "80% of its answers are training answers"),
+        ({"eos_rate": 0.25}, "Only 25% of its answers end"),
+        ({"rep_4": 0.5}, "repeats itself"),
     ],
 )
 def test_what_speaks_against_a_model_is_said(tuned: dict[str, float], said: str) -> None:
@@ -181,7 +181,7 @@ def test_what_speaks_against_a_model_is_said(tuned: dict[str, float], said: str)
 
 
 def test_losing_to_the_nearest_question_is_said() -> None:
-    metrics = metrics_with(f1=0.2) | {"nearest": {"f1": 0.4}, "over_nearest": {"f1_high": -0.1}}
+    metrics = metrics_with(f1=0.2) | {"retrieval": {"f1": 0.4}, "vs_retrieval": {"f1_high": -0.1}}
     assert "most similar training question" in caveats(metrics)[0]
 
 

@@ -36,7 +36,7 @@ def test_perplexity_and_change_follow_from_the_losses(after: Project) -> None:
     for name in ("base", "tuned"):
         assert metrics[name]["perplexity"] == pytest.approx(math.exp(metrics[name]["loss"]), rel=1e-4)
     assert metrics["tuned"]["loss"] < metrics["base"]["loss"]
-    assert metrics["change"]["loss"] == pytest.approx(metrics["tuned"]["loss"] - metrics["base"]["loss"], abs=1e-5)
+    assert metrics["delta"]["loss"] == pytest.approx(metrics["tuned"]["loss"] - metrics["base"]["loss"], abs=1e-5)
 
 
 def test_samples_lie_beside_their_references(after: Project) -> None:

@@ -91,17 +91,17 @@ def test_a_tokenizer_with_an_opening_has_it_in_its_chat_template(after: Project)
     assert ids == [0, *encode(exported, [Prompt().question_text("Which paint?")])[0]]
 
 
-@pytest.mark.parametrize(("weights", "bits"), [("fp32", 4), ("bf16", 2), ("fp16", 2)])
-def test_weights_take_the_format_asked_for(after: Project, weights: str, bits: int) -> None:
-    after.set("export", weights=weights)
+@pytest.mark.parametrize(("dtype", "bytes_each"), [("fp32", 4), ("bf16", 2), ("fp16", 2)])
+def test_weights_take_the_format_asked_for(after: Project, dtype: str, bytes_each: int) -> None:
+    after.set("export", dtype=dtype)
     after.run("export")
     parameters = after.json("metrics/train.json")["parameters"]
-    assert Path("models/export/model.safetensors").stat().st_size == pytest.approx(parameters * bits, rel=0.1)
+    assert Path("models/export/model.safetensors").stat().st_size == pytest.approx(parameters * bytes_each, rel=0.1)
     assert (
         after.json("models/export/config.json")["dtype"]
-        == {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[weights]
+        == {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[dtype]
     )
-    assert AutoModelForCausalLM.from_pretrained("models/export", dtype="auto").dtype.itemsize == bits
+    assert AutoModelForCausalLM.from_pretrained("models/export", dtype="auto").dtype.itemsize == bytes_each
 
 
 def test_the_same_model_gives_the_same_bytes(after: Project) -> None:

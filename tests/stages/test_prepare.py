@@ -80,7 +80,7 @@ def test_no_split_holds_what_another_learnt(project: Project) -> None:
 def test_exact_duplicates_alone_leave_nothing_that_counts_as_leaked(project: Project) -> None:
     rows = [(f"{start} amber {i}?", f"Number {i}.") for i in range(60) for start in ("What is", "Explain")]
     project.put("data.csv", csv_of(rows))
-    project.set("split", near_duplicate=1)
+    project.set("split", near_duplicate_threshold=1)
     metrics = project.run()
     assert (metrics["clusters"], metrics["leakage"]) == (120, {"questions": 0, "answers": 0, "near_duplicates": 0})
 

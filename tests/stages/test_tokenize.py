@@ -31,8 +31,8 @@ def test_other_processes_change_no_byte(project: Project, kind: str, monkeypatch
     if kind == "text":
         project.put("data/raw/long.txt", "\n\n".join(f"Paint {n * 7} dries on wood {n}." for n in range(300)))
         project.set("data", path="data/raw/long.txt", passage_chars=60)
-        project.set("split", near_duplicate=1)
-    project.set("tokenize", max_tokens=20, chunk_tokens=16)  # some rows are cut
+        project.set("split", near_duplicate_threshold=1)
+    project.set("tokenize", max_length=20, block_size=16)  # some rows are cut
     project.run("prepare", "tokenize")
     before = hashes("data/tokenized") | hashes("metrics/tokenize.json")
     monkeypatch.setattr(records, "PIECE", 2000)
@@ -47,7 +47,7 @@ def test_an_overlong_row_met_by_another_process_is_one_clear_line(
     project.run("prepare")
     monkeypatch.setattr(records, "PIECE", 2000)
     monkeypatch.setattr(parallel, "ALONE", 0)
-    project.set("tokenize", max_tokens=20, overlong="error")
+    project.set("tokenize", max_length=20, overlong="error")
     with pytest.raises(LockstepError, match=r"colours\.csv line \d+: the row takes \d+ tokens"):
         project.run("tokenize")
 
@@ -62,7 +62,7 @@ def test_the_template_of_params_is_used(project: Project) -> None:
 
 
 def test_rows_that_were_cut_are_counted_and_listed(project: Project) -> None:
-    project.set("tokenize", max_tokens=20)
+    project.set("tokenize", max_length=20)
     project.run("prepare", "tokenize")
     metrics = project.json("metrics/tokenize.json")
     listed = Path("data/tokenized/rejects.jsonl").read_text().splitlines()
@@ -76,7 +76,7 @@ def test_texts_become_chunks_and_every_token_counts(project: Project) -> None:
         sentences = "\n\n".join(f"Paint number {number * 7 + line} dries slowly on wood {line}." for line in range(9))
         project.put(f"data/raw/texts/{number:02}.txt", sentences)
     project.set("data", path="data/raw/texts", kind="text", passage_chars=120)
-    project.set("split", near_duplicate=1)
+    project.set("split", near_duplicate_threshold=1)
     project.run("prepare", "tokenize")
     metrics = project.json("metrics/tokenize.json")
     assert (metrics["kind"], metrics["length"]["longest"]) == ("text", 32)
@@ -84,7 +84,7 @@ def test_texts_become_chunks_and_every_token_counts(project: Project) -> None:
 
 
 def test_a_base_from_nothing_learns_its_tokenizer_from_the_train_split(project: Project) -> None:
-    scratch = {"vocab_size": 300, "context": 64, "layers": 2, "heads": 2, "width": 32}
+    scratch = {"vocab_size": 300, "context": 64, "n_layer": 2, "n_head": 2, "n_embd": 32}
     project.set("model", base="scratch", scratch=scratch)
     project.run("prepare", "tokenize", "train", "evaluate")
     metrics = project.json("metrics/tokenize.json")
@@ -92,7 +92,7 @@ def test_a_base_from_nothing_learns_its_tokenizer_from_the_train_split(project: 
     assert project.json("models/finetuned/config.json")["n_layer"] == 2
 
 
-@pytest.mark.parametrize("key", ["max_tokens", "chunk_tokens"])
+@pytest.mark.parametrize("key", ["max_length", "block_size"])
 def test_lengths_beyond_the_models_context_are_an_error(project: Project, key: str) -> None:
     project.set("tokenize", **{key: CONTEXT + 1})
     project.run("prepare")
@@ -124,7 +124,7 @@ def test_an_empty_train_split_is_an_error(project: Project) -> None:
 
 def test_when_no_row_fits_it_says_so_and_keeps_what_was_there(after: Project) -> None:
     before = hashes("data/tokenized")
-    after.set("tokenize", max_tokens=8, overlong="drop")
+    after.set("tokenize", max_length=8, overlong="drop")
     with pytest.raises(LockstepError, match="No row of the train split is left"):
         after.run("tokenize")
     assert hashes("data/tokenized") == before

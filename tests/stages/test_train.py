@@ -53,7 +53,15 @@ def test_another_seed_gives_other_weights(after: Project) -> None:
 
 
 def test_early_stopping_ends_the_run_and_puts_the_best_weights_back(after: Project) -> None:
-    after.set("train", epochs=30, early_stopping=1, keep="best", learning_rate=0.2, schedule="constant", warmup=0)
+    after.set(
+        "train",
+        epochs=30,
+        early_stopping_patience=1,
+        keep="best",
+        learning_rate=0.2,
+        lr_schedule="constant",
+        warmup_ratio=0,
+    )
     after.run("train")
     metrics = after.json("metrics/train.json")
     losses = {int(epoch): figures["validation_loss"] for epoch, figures in metrics["epochs"].items()}
@@ -68,12 +76,14 @@ def test_without_validation_rows_the_last_weights_are_kept(after: Project) -> No
     after.run("prepare", "tokenize", "train")
     metrics = after.json("metrics/train.json")
     assert metrics["verdict"] == "no validation split, so overfitting can't be seen"
-    assert (metrics["best_epoch"], "gap" in metrics) == (2, False)
+    assert (metrics["best_epoch"], "generalization_gap" in metrics) == (2, False)
 
 
 def test_accumulated_small_batches_equal_one_large_batch(after: Project) -> None:
     after.set("model", dropout=0)
-    large, small = (losses(after, batch_size=8 // part, accumulation=part, epochs=1) for part in (1, 4))
+    large, small = (
+        losses(after, per_device_batch_size=8 // part, gradient_accumulation_steps=part, epochs=1) for part in (1, 4)
+    )
     assert len(large) == 6
     assert small == pytest.approx(large, abs=1e-4)
 
@@ -116,7 +126,7 @@ def test_a_loss_that_is_no_number_is_one_clear_line(
     after: Project, monkeypatch: pytest.MonkeyPatch, points: int
 ) -> None:
     monkeypatch.setattr(callbacks, "CURVE_POINTS", points)
-    after.set("train", learning_rate=1e30, max_grad_norm=1e30, warmup=0)
+    after.set("train", learning_rate=1e30, max_grad_norm=1e30, warmup_ratio=0)
     with pytest.raises(LockstepError, match=r"loss is not a number any more\. Lower train\.learning_rate"):
         after.run("train")
     assert sorted(hashes("models/finetuned")) == FINETUNED
@@ -127,12 +137,21 @@ def test_a_full_gpu_says_what_takes_less(after: Project, monkeypatch: pytest.Mon
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(trainer.SumLossTrainer, "compute_loss", full)
-    with pytest.raises(LockstepError, match=r"The memory of the GPU is full\. Halve train\.batch_size .* lora"):
+    with pytest.raises(
+        LockstepError, match=r"The memory of the GPU is full\. Halve train\.per_device_batch_size .* lora"
+    ):
         after.run("train")
 
 
 def test_every_setting_reaches_the_trainer(project: Project, tmp_path: Path) -> None:
-    project.set("train", accumulation=3, weight_decay=0.15, max_grad_norm=0.7, warmup=0.2, schedule="cosine")
+    project.set(
+        "train",
+        gradient_accumulation_steps=3,
+        weight_decay=0.15,
+        max_grad_norm=0.7,
+        warmup_ratio=0.2,
+        lr_schedule="cosine",
+    )
     made = trainer.training_arguments(load_params().train, Hardware("cpu", "bf16", 1), 7, tmp_path)
     assert (made.num_train_epochs, made.per_device_train_batch_size, made.gradient_accumulation_steps) == (2, 8, 3)
     assert (made.learning_rate, made.weight_decay, made.max_grad_norm) == (0.01, 0.15, 0.7)
@@ -142,7 +161,7 @@ def test_every_setting_reaches_the_trainer(project: Project, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("schedule", "last"), [("linear", 0.0), ("cosine", 0.0), ("constant", 0.01)])
 def test_the_learning_rate_warms_up_and_follows_its_schedule(after: Project, schedule: str, last: float) -> None:
-    trained(after, schedule=schedule, warmup=0.5)
+    trained(after, lr_schedule=schedule, warmup_ratio=0.5)
     lines = [line.split(",") for line in Path("metrics/plots/steps.csv").read_text().splitlines()]
     rates = [float(line[lines[0].index("learning_rate")]) for line in lines[1:]]
     assert rates[:6] == sorted(rates[:6])

@@ -23,10 +23,10 @@ THINGS = (
 COLOURS = "amber green violet silver scarlet"
 SMALL: dict[str, dict[str, Any]] = {
     "data": {"path": "data/raw/colours.csv"},
-    "tokenize": {"max_tokens": 64, "chunk_tokens": 32},
+    "tokenize": {"max_length": 64, "block_size": 32},
     "device": {"name": "cpu", "precision": "fp32", "threads": 1},
-    "train": {"epochs": 2, "batch_size": 8, "learning_rate": 0.01},
-    "evaluate": {"samples": 2, "answers": 4, "resamples": 100},
+    "train": {"epochs": 2, "per_device_batch_size": 8, "learning_rate": 0.01},
+    "evaluate": {"show": 2, "generate": 4, "bootstrap_resamples": 100},
     "generation": {"max_new_tokens": 8},
     "tracking": {"enabled": False},
 }

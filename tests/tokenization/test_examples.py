@@ -79,11 +79,11 @@ def test_long_rows_are_dropped_where_asked_and_listed() -> None:
     maker = QuestionRows(ENCODER, SHORT, "answer", 12, "drop")
     rows = list(maker.rows([asked("why", "so"), asked("a long one", "yes", 3), asked("and", "no", 4)]))
     assert [shown(row)[0] for row in rows] == ["QwhyA", "QandA"]
-    assert rejected(maker.noted) == [{"file": "a.csv", "line": 3, "reason": "dropped: longer than tokenize.max_tokens"}]
+    assert rejected(maker.noted) == [{"file": "a.csv", "line": 3, "reason": "dropped: longer than tokenize.max_length"}]
 
 
 def test_long_rows_are_an_error_where_asked() -> None:
-    said = r"a\.csv line 2: the row takes 17 tokens, tokenize\.max_tokens is 12\. Raise it, or set tokenize\.overlong"
+    said = r"a\.csv line 2: the row takes 17 tokens, tokenize\.max_length is 12\. Raise it, or set tokenize\.overlong"
     with pytest.raises(LockstepError, match=said):
         rows_of(asked("a long one", "yes"), tokens=12, overlong="error")
 
@@ -214,5 +214,5 @@ def test_figures_of_the_tokens_count_every_row() -> None:
 
 def test_a_train_split_with_no_row_left_is_an_error() -> None:
     sizes = {"train": np.zeros((0, 2), dtype=int), "test": np.array([[6, 1]])}
-    with pytest.raises(LockstepError, match=r"No row of the train split is left\. Raise tokenize\.max_tokens"):
+    with pytest.raises(LockstepError, match=r"No row of the train split is left\. Raise tokenize\.max_length"):
         token_metrics("qa", sizes, Overlong())

@@ -44,8 +44,21 @@ def test_the_verdict_names_what_the_curve_shows(validation: list[float | None], 
 
 def test_the_figures_are_those_of_the_kept_epoch() -> None:
     metrics = fit_metrics(epochs(4.0, 2.0, 2.5), 1, 1)
-    assert list(metrics) == ["best_epoch", "kept_epoch", "train_loss", "validation_loss", "gap", "verdict", "epochs"]
-    assert (metrics["best_epoch"], metrics["train_loss"], metrics["validation_loss"], metrics["gap"]) == (
+    assert list(metrics) == [
+        "best_epoch",
+        "kept_epoch",
+        "train_loss",
+        "validation_loss",
+        "generalization_gap",
+        "verdict",
+        "epochs",
+    ]
+    assert (
+        metrics["best_epoch"],
+        metrics["train_loss"],
+        metrics["validation_loss"],
+        metrics["generalization_gap"],
+    ) == (
         1,
         2.9,
         2.0,

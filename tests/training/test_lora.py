@@ -183,7 +183,15 @@ def test_stopped_and_run_again_it_ends_with_the_same_bytes(
 
 
 def test_best_weights_come_back_after_early_stopping(after: Project) -> None:
-    after.set("train", method="lora", epochs=30, early_stopping=1, keep="best", learning_rate=0.2, schedule="constant")
+    after.set(
+        "train",
+        method="lora",
+        epochs=30,
+        early_stopping_patience=1,
+        keep="best",
+        learning_rate=0.2,
+        lr_schedule="constant",
+    )
     after.run("train")
     epochs = {
         int(epoch): figures["validation_loss"] for epoch, figures in after.json("metrics/train.json")["epochs"].items()

@@ -106,7 +106,7 @@ def test_nothing_in_a_checkpoint_is_run(after: Project, monkeypatch: pytest.Monk
 
 def best_is_the_first_epoch(project: Project) -> dict[str, dict[str, str]]:
     """Train so that the weights kept are those of an early epoch; what that wrote."""
-    project.set("train", epochs=4, keep="best", learning_rate=1.0, schedule="constant", warmup=0)
+    project.set("train", epochs=4, keep="best", learning_rate=1.0, lr_schedule="constant", warmup_ratio=0)
     project.run("train")
     assert project.json("metrics/train.json")["kept_epoch"] < 2
     return written()
@@ -217,7 +217,15 @@ def test_minutes_between_checkpoints_are_kept(after: Project, monkeypatch: pytes
 
 
 def test_a_run_that_died_after_early_stopping_ends_the_same(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    after.set("train", epochs=30, early_stopping=1, keep="best", learning_rate=0.2, schedule="constant", warmup=0)
+    after.set(
+        "train",
+        epochs=30,
+        early_stopping_patience=1,
+        keep="best",
+        learning_rate=0.2,
+        lr_schedule="constant",
+        warmup_ratio=0,
+    )
     after.run("train")
     whole = written()
 
