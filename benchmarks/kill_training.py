@@ -110,7 +110,7 @@ def kill_at(folder: Path, step: int, writing: bool, delay: float) -> str:
         process.kill()
     stage.wait()
     psutil.wait_procs(everyone)
-    whole = [number_of(path) for path in checkpoints(folder) if (path / "sealed.json").exists()]
+    whole = [number_of(path) for path in checkpoints(folder) if (path / "manifest.json").exists()]
     broken = len(checkpoints(folder)) - len(whole)
     return f"whole checkpoints {sorted(whole)}, broken {broken}"
 
@@ -127,7 +127,7 @@ def number_of(checkpoint: Path) -> int:
 
 def reached(checkpoint: Path, step: int, whole: bool) -> bool:
     """Whether a checkpoint is of this step or a later one, and whole where that is asked for."""
-    return number_of(checkpoint) >= step and (not whole or (checkpoint / "sealed.json").exists())
+    return number_of(checkpoint) >= step and (not whole or (checkpoint / "manifest.json").exists())
 
 
 def finish(folder: Path) -> None:

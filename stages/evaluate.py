@@ -34,7 +34,7 @@ def main() -> None:
 def evaluate(params: "Params") -> None:
     """Evaluate, alone or as one of the processes that do it together, of which the first writes what comes of it."""
     from lockstep.artifacts.prompt import read_prompt
-    from lockstep.core.checksums import check_seal
+    from lockstep.core.checksums import check_manifest
     from lockstep.core.console import say
     from lockstep.core.paths import FINETUNED, PREPARED, REPORT, SAMPLES, TOKENIZED
     from lockstep.core.provenance import folder_files, write_provenance
@@ -50,7 +50,7 @@ def evaluate(params: "Params") -> None:
     from lockstep.pretrained.tokenizer import load_tokenizer
 
     for folder, stage in ((FINETUNED, "train"), (TOKENIZED, "tokenize"), (PREPARED, "prepare")):
-        check_seal(folder, stage)
+        check_manifest(folder, stage)
     processes = started("auto")
     hardware = set_up(params.device, params.seed, processes)
     connect(processes, hardware.device)

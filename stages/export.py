@@ -17,7 +17,7 @@ def main() -> None:
 
     from lockstep.artifacts.prompt import read_prompt, write_prompt
     from lockstep.core.atomic_files import read_json, whole_folder, write_json, write_text
-    from lockstep.core.checksums import check_seal
+    from lockstep.core.checksums import check_manifest
     from lockstep.core.console import say
     from lockstep.core.paths import EVALUATE_METRICS, EXPORT, FINETUNED, RECEIPT, TRAIN_METRICS
     from lockstep.core.provenance import write_provenance
@@ -32,7 +32,7 @@ def main() -> None:
     params = load_params()
     if params.export.push_to_hub:
         check_push(params.export.hub_repo)
-    check_seal(FINETUNED, "train")
+    check_manifest(FINETUNED, "train")
     prompt = replace(read_prompt(FINETUNED, "make train"), history_turns=params.generation.history_turns)
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
     model = load_model(FINETUNED, "models/finetuned").to(export_dtype(params.export.dtype))

@@ -15,7 +15,7 @@ def main() -> None:
     describe("prepare", __doc__)
     from lockstep.artifacts.records import write_records
     from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines
-    from lockstep.core.checksums import seal
+    from lockstep.core.checksums import write_manifest
     from lockstep.core.console import say
     from lockstep.core.paths import PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
     from lockstep.core.provenance import write_provenance
@@ -47,7 +47,7 @@ def main() -> None:
             texts = leave_out_known(paths)
             written, leaks, noted.left_aside["known_paragraphs"] = texts.texts, texts.leakage, texts.left_out
         metrics = prepare_metrics(spool, rows, kind, noted, written, leaks)
-        seal(folder)
+        write_manifest(folder)
     write_json(PREPARE_METRICS, metrics)
     write_provenance("prepare", {source.name: source.path for source in sources})
     track("prepare", params, metrics)

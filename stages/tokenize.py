@@ -16,7 +16,7 @@ def main() -> None:
     from lockstep.artifacts.prompt import Prompt, write_prompt
     from lockstep.artifacts.row_store import write_rows
     from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines
-    from lockstep.core.checksums import check_seal, seal
+    from lockstep.core.checksums import check_manifest, write_manifest
     from lockstep.core.console import say
     from lockstep.core.paths import PREPARED, SPLITS, TOKENIZE_METRICS, TOKENIZED, prepared_split
     from lockstep.core.provenance import write_provenance
@@ -27,7 +27,7 @@ def main() -> None:
     from lockstep.tokenization.row_workers import RowMaker
 
     params = load_params()
-    check_seal(PREPARED, "prepare")
+    check_manifest(PREPARED, "prepare")
     tokenizer, vocabulary = base_tokenizer(params.model, params.tokenize)
     prompt = Prompt(prepared_kind(), params.prompt.template)
     maker = RowMaker(encoder_of(tokenizer), prompt, params.prompt.loss_on, params.tokenize)
@@ -37,7 +37,7 @@ def main() -> None:
         save_tokenizer(tokenizer, folder / "tokenizer")
         write_prompt(folder, prompt)
         write_json_lines(folder / "rejects.jsonl", rejected(maker.noted))
-        seal(folder)
+        write_manifest(folder)
     write_json(TOKENIZE_METRICS, metrics)
     write_provenance("tokenize", {path.as_posix(): path for path in map(prepared_split, SPLITS)})
     track("tokenize", params, metrics)

@@ -45,7 +45,7 @@ def train(params: "Params", inputs: "Inputs") -> None:
     from lockstep.artifacts.row_store import read_rows, stored_blocks
     from lockstep.artifacts.rows import audit
     from lockstep.core.atomic_files import require_space
-    from lockstep.core.checksums import check_seal
+    from lockstep.core.checksums import check_manifest
     from lockstep.core.console import say
     from lockstep.core.paths import CHECKPOINTS, SPLITS, TOKENIZED, TOKENIZER
     from lockstep.core.tracking import begin
@@ -60,7 +60,7 @@ def train(params: "Params", inputs: "Inputs") -> None:
     from lockstep.training.trainable_weights import count_trained
     from lockstep.training.trainer import disk_needed, finished_model, make_trainer, run
 
-    check_seal(TOKENIZED, "tokenize")
+    check_manifest(TOKENIZED, "tokenize")
     processes = started(params.train.num_processes)
     hardware = set_up(params.device, params.seed, processes)
     connect(processes, hardware.device)
@@ -113,7 +113,7 @@ def write(
     provenance."""
     from lockstep.artifacts.prompt import write_prompt
     from lockstep.core.atomic_files import whole_folder, write_json
-    from lockstep.core.checksums import seal
+    from lockstep.core.checksums import write_manifest
     from lockstep.core.console import say
     from lockstep.core.paths import FINETUNED, TOKENIZED, TRAIN_METRICS
     from lockstep.core.provenance import folder_files, write_provenance
@@ -128,7 +128,7 @@ def write(
     with whole_folder(FINETUNED) as out:
         save_model(model, tokenizer, out)
         write_prompt(out, prompt)
-        seal(out)
+        write_manifest(out)
     epochs, best = trainer.curves.epochs, trainer.curves.best_epoch
     metrics = fit_metrics(epochs, best, best if params.train.keep == "best" else len(epochs) - 1)
     metrics |= sizes | {"tokens": int(epochs[-1]["tokens"]), "steps": trainer.state.global_step}

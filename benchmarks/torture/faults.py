@@ -143,11 +143,11 @@ def damaged_checkpoint(how: str) -> Harm:
 
     def harm(trial: Trial) -> Ending:
         victim = trial.during_stage()
-        while not (sealed := list(trial.project.glob(".checkpoints/*/checkpoint-*/sealed.json"))):
+        while not (manifests := list(trial.project.glob(".checkpoints/*/checkpoint-*/manifest.json"))):
             victim.sleep(0.02)
         victim.send_to_group(signal.SIGKILL)
         victim.wait()
-        run = sealed[0].parents[1]
+        run = manifests[0].parents[1]
         files = [path for path in run.rglob("*") if path.is_file() and path.stat().st_size]
         damage(trial.random.choice(sorted(files)), how, trial.random)
         return pipeline(trial.project)

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear complete or not at all, and the JSON and text files that stages write."""
 
 import json
 import os
@@ -15,7 +15,7 @@ DIGITS = 6  # significant digits of a figure in metrics: enough to compare, few 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raise LockstepError, naming the path, where what the block does can't be written."""
+    """Turn a failed write inside the block into a LockstepError that names the path."""
     try:
         yield
     except OSError as error:
@@ -28,10 +28,10 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file for writing that takes its name only once it is complete and on disk.
+    """Open a file for writing; it takes its name only once it is complete and on disk.
 
     mode: 'w' (UTF-8 text, newline '\\n') or 'wb'.
-    Raises LockstepError where the folder can't be written or the disk is full.
+    Raises LockstepError when the folder can't be written or the disk is full.
     """
     partial = path.with_name(f"{path.name}.partial")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
@@ -45,13 +45,13 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.replace(partial, path)
             sync_folder(path.parent)
     finally:
-        with suppress(OSError):  # it never came to be
+        with suppress(OSError):  # it was never created
             partial.unlink()
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it takes the name `path` (replacing what was there) only if the block ends well.
+    """Yield an empty folder to fill; it replaces `path` only if the block ends without an error.
 
     Raises LockstepError where the folder can't be written or the disk is full.
     """
@@ -66,7 +66,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 if file.is_file():
                     sync_file(file)
             if path.exists():
-                os.replace(path, old)  # at once: a process killed while it removed files would leave half of them
+                os.replace(path, old)  # atomic: a process killed while removing files would leave half of them
             os.replace(partial, path)
             sync_folder(path.parent)
     finally:
@@ -75,13 +75,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def sync_file(path: Path) -> None:
-    """Have the file's bytes reach the disk before we go on."""
+    """Flush the file's bytes to the disk."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(path: Path) -> None:
-    """Have a rename in this folder reach the disk; systems that can't sync a folder are left alone."""
+    """Flush renames inside a folder to the disk, on systems that can."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
@@ -95,34 +95,33 @@ def sync_folder(path: Path) -> None:
 
 
 def cannot_write(path: Path, error: Exception) -> LockstepError:
-    """The one wording for a write that failed."""
+    """The error for a failed write."""
     reason = write_failure(error) or getattr(error, "strerror", None) or str(error)
     return LockstepError(f"Cannot write {path}: {reason}.", MAKE_ROOM)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text, completely or not at all."""
     with whole_file(path) as file:
         file.write(text)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON, keys in the given order, whole or not at all. Raises ValueError on NaN or infinity."""
+    """Write JSON with keys in the given order, completely or not at all. Raises ValueError on NaN or infinity."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_json_lines(path: Path, values: Iterable[Any]) -> None:
-    """Write one JSON value a line, whole or not at all."""
+    """Write JSON Lines, completely or not at all. Raises ValueError on NaN or infinity."""
     with whole_file(path) as file:
         for value in values:
             file.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, made_by: str) -> Any:
-    """Read JSON that an earlier stage wrote.
+    """Read JSON that an earlier stage wrote. Raises LockstepError when it is missing or damaged.
 
-    made_by: the command to run when the file is missing.
-    Raises LockstepError when it is missing or broken.
+    made_by: the command that writes the file, for the remedy.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -136,7 +135,7 @@ def read_json(path: Path, made_by: str) -> Any:
 
 
 def figure(value: float) -> float:
-    """Round a figure for a metrics file to DIGITS significant digits."""
+    """Round to DIGITS significant digits, as figures stand in metrics files."""
     return float(f"{value:.{DIGITS}g}")
 
 

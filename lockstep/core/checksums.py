@@ -12,7 +12,7 @@ from typing import Any
 from lockstep.core.atomic_files import write_json
 from lockstep.core.errors import LockstepError
 
-SEAL = "sealed.json"
+MANIFEST = "manifest.json"
 NOT_DATA = "__pycache__"  # folder that Python itself writes beside code; DVC ignores it too, see .dvcignore
 
 
@@ -51,33 +51,34 @@ def _digest(path: Path, algorithm: str | Callable[[], Any]) -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
-def seal(folder: Path) -> None:
+def write_manifest(folder: Path) -> None:
     """Write the manifest of a folder: the size and hash of each file in it and below it."""
-    files = [path for path in files_below(folder) if path.name != SEAL]
+    files = [path for path in files_below(folder) if path.name != MANIFEST]
     write_json(
-        folder / SEAL, {path.relative_to(folder).as_posix(): [path.stat().st_size, hash_file(path)] for path in files}
+        folder / MANIFEST,
+        {path.relative_to(folder).as_posix(): [path.stat().st_size, hash_file(path)] for path in files},
     )
 
 
 def broken_file(folder: Path) -> str | None:
     """The first file of the manifest that is missing or has other bytes, or the manifest itself; None if all fit."""
     try:
-        listed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         for name, (size, digest) in listed.items():
             path = folder / name
             if not path.is_file() or path.stat().st_size != size or hash_file(path) != digest:
                 return str(name)
     except (OSError, ValueError, TypeError, AttributeError):
-        return SEAL
+        return MANIFEST
     return None
 
 
-def is_whole(folder: Path) -> bool:
+def is_intact(folder: Path) -> bool:
     """Whether a folder has a manifest and every file in it still has the bytes that it lists."""
     return broken_file(folder) is None
 
 
-def check_seal(folder: Path, stage: str) -> None:
+def check_manifest(folder: Path, stage: str) -> None:
     """Raise LockstepError unless a folder still holds what a stage wrote."""
     if not folder.is_dir():
         raise LockstepError(f"{folder} is missing.", f"Run `make {stage}` first.")

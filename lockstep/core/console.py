@@ -1,4 +1,4 @@
-"""What a person sees while a stage runs: one line at its end, one moving line while it works, warnings."""
+"""Console output of a stage: a progress line while it works, one line at its end, warnings."""
 
 import shutil
 import sys
@@ -12,12 +12,12 @@ PLAIN_SECONDS = 15  # seconds between two progress lines where there is no termi
 
 
 def say(stage: str, text: str) -> None:
-    """Print a stage's one line."""
+    """Print one line of a stage, after its name."""
     _print(f"{stage:<{WIDTH}}{text}\n")
 
 
 def _print(text: str) -> None:
-    """Write to standard output; where its reader went away, to nobody from now on: it must not cost the work."""
+    """Write to standard output. A reader that went away must not end the work: from then on output goes nowhere."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -26,7 +26,7 @@ def _print(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print something worth knowing that stops nothing."""
+    """Print a warning to standard error."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
@@ -41,9 +41,9 @@ def duration(seconds: float) -> str:
 
 
 class ProgressLine:
-    """One line that is written over in a terminal, and repeated every PLAIN_SECONDS elsewhere.
+    """A progress line: overwritten in a terminal, printed anew every PLAIN_SECONDS elsewhere.
 
-    done and total count units of work; the time left assumes the pace since this line began.
+    total: units of work. start: units done before this run, so that the time left is estimated from this run's pace.
     """
 
     def __init__(self, stage: str, total: int, start: int = 0) -> None:
@@ -53,7 +53,7 @@ class ProgressLine:
         self.shown = self.began if not self.terminal else 0.0
 
     def update(self, done: int, text: str) -> None:
-        """Show the share done, `text` and the time left, not more often than a person can read."""
+        """Show the share of `done` units, `text` and the time left, no more often than a person can read."""
         now = time.monotonic()
         if now - self.shown < (0.2 if self.terminal else PLAIN_SECONDS):
             return
@@ -65,7 +65,7 @@ class ProgressLine:
         _print(f"\r\x1b[2K{line}" if self.terminal else f"{line}\n")
 
     def clear(self) -> None:
-        """Take the moving line away."""
+        """Remove the line from the terminal."""
         if self.terminal:
             _print("\r\x1b[2K")
 
@@ -79,19 +79,19 @@ class ProgressLine:
 
 
 class MovingLine:
-    """A line that is written over in a terminal, and not shown elsewhere."""
+    """A status line: overwritten in a terminal, not shown elsewhere."""
 
     def __init__(self) -> None:
         self.terminal = sys.stdout.isatty()
 
     def update(self, text: str) -> None:
-        """Show this instead of what was there, cut to the terminal's width."""
+        """Replace the line's text, cut to the terminal's width."""
         if self.terminal:
             width = shutil.get_terminal_size().columns - 1
             _print(f"\r\x1b[2K{text[:width]}")
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Remove the line from the terminal."""
         if self.terminal:
             _print("\r\x1b[2K")
 

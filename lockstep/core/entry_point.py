@@ -1,4 +1,4 @@
-"""What every stage does before anything heavy is loaded, and how it ends before its work is done."""
+"""Start-up and shutdown shared by all stages: --help, signal handling, exit codes."""
 
 import argparse
 import os
@@ -11,13 +11,13 @@ from types import FrameType
 
 from lockstep.core.errors import INTERRUPTED, Stopped, run_command
 
-PARENT = os.getppid()  # the process that started us, as long as it lives
-PARENT_SECONDS = 0.2  # how often we look whether it does
-LAUNCHED_BY = "LOCKSTEP_LAUNCHED_BY"  # environment variable: the process that core.launch runs in
+PARENT = os.getppid()  # id of the process that started this one; another id later means that it has ended
+PARENT_SECONDS = 0.2  # between two looks at whether the parent still runs
+LAUNCHED_BY = "LOCKSTEP_LAUNCHED_BY"  # environment variable: process id of the stage that launched this worker
 
 
 def describe(name: str, text: str | None) -> None:
-    """Answer --help with the stage's docstring, refuse arguments it does not take, and set the environment."""
+    """Show the stage's docstring for --help, refuse any other argument, and set the environment of its libraries."""
     command_parser(f"stages.{name}", text).parse_args()
     set_environment()
 
@@ -30,18 +30,19 @@ def command_parser(module: str, text: str | None) -> argparse.ArgumentParser:
 
 
 def set_environment() -> None:
-    """How threads wait for each other; OpenMP reads it once, when torch is loaded."""
-    # OpenMP's threads spin while they wait for each other. On cores that other programs use too, that made training
-    # four times slower; sleeping instead costs next to nothing.
+    """Set what OpenMP reads once, when torch is loaded: how its threads wait for each other."""
+    # By default a waiting OpenMP thread spins. On cores that other programs use too, this made training four times
+    # slower; a sleeping thread costs next to nothing.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def run_stage(name: str, main: Callable[[], None]) -> None:
-    """Run a stage's main() and exit as run_command does. SIGTERM ends it with what it had half written removed; the
-    death of the process that started it ends it at once. Where what the stage reads changed meanwhile, it has failed.
+    """Run a stage's main() and exit as run_command does.
 
-    DVC killed leaves its stages running, and the next `dvc repro` starts another that writes the same files. While
-    training saves first, see checkpoints.StopRequest, that decides.
+    SIGTERM ends the stage after half-written output is removed. The death of its parent ends it at once: DVC, when
+    killed, leaves its stages running, and the next `dvc repro` would start another that writes the same files. (While
+    stopping.StopRequest is active, it handles both, so that training saves first.) A stage whose inputs changed while
+    it ran fails.
     """
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -49,7 +50,7 @@ def run_stage(name: str, main: Callable[[], None]) -> None:
 
 
 def _main_on_unchanged_inputs(name: str, main: Callable[[], None]) -> None:
-    if sys.argv[1:]:  # --help, or arguments that main refuses
+    if sys.argv[1:]:  # --help, or an argument that main refuses
         return main()
     from lockstep.core.stage_deps import Inputs
 
@@ -60,7 +61,7 @@ def _main_on_unchanged_inputs(name: str, main: Callable[[], None]) -> None:
 
 
 def is_orphan() -> bool:
-    """Whether the process that started this one is gone, or that which launched this one as one of several."""
+    """Whether this process has lost its parent or, as one of several workers, the stage that launched them."""
     if os.getppid() != PARENT:
         return True
     stage = os.environ.get(LAUNCHED_BY)
@@ -82,4 +83,4 @@ def _end_with_parent() -> None:
     while not is_orphan() or signal.getsignal(signal.SIGTERM) is not _stop:
         time.sleep(PARENT_SECONDS)
     print("stopped: the process that started it is gone", file=sys.stderr, flush=True)
-    os._exit(INTERRUPTED)  # not by way of the main thread: that would tidy away what the next run may be writing by now
+    os._exit(INTERRUPTED)  # without clean-up: the next run may already be writing to the folders it would remove

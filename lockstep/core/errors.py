@@ -1,4 +1,4 @@
-"""The one error a user can cause, and the one place that turns it into an exit code."""
+"""The error type for everything a user can put right, and the one place that turns errors into exit codes."""
 
 import difflib
 import errno
@@ -17,10 +17,9 @@ MAKE_ROOM = "Make room or give write permission there, then run again."
 
 
 class LockstepError(Exception):
-    """Something the user can put right.
+    """A problem that the user can put right; it is shown as one line, without a traceback.
 
-    message: names the thing (file, line, key) and what was found.
-    remedy: what to do about it; may be empty.
+    message: names the thing (file, line, key) and what was found there. remedy: what to do about it; may be empty.
     """
 
     def __init__(self, message: str, remedy: str = "") -> None:
@@ -33,14 +32,14 @@ class LockstepError(Exception):
 
 
 class Stopped(BaseException):
-    """The work was asked to stop and has saved what it had; `args[0]` says why and where."""
+    """Raised when work ends early on request, after it has saved its progress; `args[0]` says why and where."""
 
 
 def write_failure(error: Exception) -> str | None:
-    """Why something could not be written, for want of room or permission; None where the error is another one.
+    """The reason if an error means that a write failed for lack of space or permission, else None.
 
-    Libraries written in other languages don't raise OSError: safetensors and tokenizers (Rust) put its number into
-    their text, torch's own zip writer (inline_container.cc) gives a reason only where it can't even open the file.
+    Not every library raises OSError: safetensors and tokenizers (Rust) put the error number into their message, and
+    torch's zip writer (inline_container.cc) names a reason only when it can't open the file.
     """
     text = str(error)
     if isinstance(error, OSError):
@@ -54,7 +53,7 @@ def write_failure(error: Exception) -> str | None:
 
 
 def shortened(text: str, longest: int = 40) -> str:
-    """The text, cut where it is too long to stand in a message. longest: in characters."""
+    """The text, cut to fit into a message. longest: in characters."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
@@ -68,17 +67,18 @@ def did_you_mean(word: str, known: Iterable[str], lead: str = "Did you mean ", c
 
 
 def one_line(text: str) -> str:
-    """The text with line breaks and control characters spelt out: a file's name or content may hold any."""
+    """The text with line breaks and control characters escaped: file names and file contents may hold any."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run a command's main() and exit: 0 when it is done, 2 with one clear line for a LockstepError or a failed write.
+    """Run a command's main() and exit: 0 on success, USER_ERROR with one line for a LockstepError, a failed write or a
+    full memory, INTERRUPTED when it was stopped, READER_GONE when standard output was closed.
 
-    Any other exception is a fault of ours and comes through.
+    Any other exception is a bug and passes through.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that has no "−" must not cost an hour of training
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show "−" must not end an hour of training
             stream.reconfigure(errors="replace")
     try:
         main()
@@ -107,12 +107,12 @@ def run_command(main: Callable[[], None]) -> None:
 
 
 def say_no_more() -> None:
-    """The reader of our output (head, a pager) went away: nothing is left to say, and Python must not try."""
+    """Send standard output to nowhere after its reader (head, a pager) went away, so that flushing at exit is safe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say_last(line: str) -> None:
-    """A line on stderr in one write: several processes that share it may end at the same moment."""
+    """Write a line to standard error in one call: several processes that share it may end at the same moment."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
@@ -123,6 +123,6 @@ def _end_with_error(text: str) -> NoReturn:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, or torch on the CPU or a GPU, got no memory; torch's own types are not known here."""
+    """Whether Python, or torch on the CPU or a GPU, ran out of memory; told without importing torch."""
     said = type(error).__name__ in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error)
     return said or "out of memory" in str(error)

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from lockstep.core.atomic_files import sync_file, sync_folder
-from lockstep.core.checksums import files_below, hash_file, is_whole, seal
+from lockstep.core.checksums import files_below, hash_file, is_intact, write_manifest
 from lockstep.core.entry_point import is_orphan
 
 PARENT_SECONDS = 1.0  # how often we look whether the process that started us is still there
@@ -48,7 +48,7 @@ def seal_checkpoint(folder: Path) -> None:
         if path.is_file():
             sync_file(path)
     sync_folder(folder)
-    seal(folder)
+    write_manifest(folder)
 
 
 def link_file(path: Path, name: Path) -> None:
@@ -73,7 +73,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
 def latest_whole(folder: Path) -> Path | None:
     """The latest whole checkpoint of a run; broken ones are removed on the way."""
     for checkpoint in checkpoints_in(folder):
-        if is_whole(checkpoint):
+        if is_intact(checkpoint):
             return checkpoint
         shutil.rmtree(checkpoint)
     return None

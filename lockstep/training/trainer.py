@@ -14,7 +14,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from lockstep.artifacts.row_store import read_blocks
 from lockstep.core.atomic_files import read_json, write_json, writing
-from lockstep.core.checksums import is_whole
+from lockstep.core.checksums import is_intact
 from lockstep.core.console import say
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import CHECKPOINTS
@@ -289,7 +289,7 @@ def finished_model(trainer: SumLossTrainer, build: Callable[[], Any]) -> Any | N
     folder = Path(trainer.args.output_dir)
     if (folder / BEST).exists():
         last = folder / f"checkpoint-{trainer.state.global_step}"
-        if not is_whole(last):
+        if not is_intact(last):
             raise LockstepError(f"{last} is damaged.", "Run again: training goes on from what is whole.")
         put_weights(model, load_weights(last / BEST))
     return model

@@ -110,7 +110,7 @@ BAD: dict[str, tuple[str, Change, str]] = {
     "nothing tokenized": (
         "train", gone("data/tokenized"), "data/tokenized is missing. Run `make tokenize` first."),
     "tokenized folder empty": (
-        "train", emptied("data/tokenized"), f"data/tokenized/sealed.json is not what tokenize wrote. {BY}"),
+        "train", emptied("data/tokenized"), f"data/tokenized/manifest.json is not what tokenize wrote. {BY}"),
     "tokenized rows cut off": (
         "train", cut("data/tokenized/train/data-00000-of-00001.arrow"), f"data/tokenized/train/data-00000-of-00001.arrow is not what tokenize wrote. {BY}"),
     "tokenizer of the rows missing": (

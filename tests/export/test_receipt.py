@@ -45,7 +45,7 @@ def flip(path: Path) -> None:
 
 def test_it_holds_the_sha256_of_every_file_the_model_was_made_from(after: Project) -> None:
     said, prepared = receipt(), under("data/prepared")
-    del prepared["data/prepared/rejects.jsonl"], prepared["data/prepared/sealed.json"]
+    del prepared["data/prepared/rejects.jsonl"], prepared["data/prepared/manifest.json"]
     assert said["data"] == {"data/raw/colours.csv": hashes("data/raw/colours.csv")["."]}
     assert said["splits"] == prepared
     assert said["tokens"] == under("data/tokenized")

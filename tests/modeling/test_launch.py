@@ -35,7 +35,7 @@ def start(project: Project, *words: str) -> subprocess.Popen[str]:
 def wait_for_checkpoint(stage: subprocess.Popen[str], step: int) -> None:
     """Until there is a whole checkpoint of this step or a later one."""
     until = time.monotonic() + PATIENCE
-    while not any(checkpoint_step(path.parent) >= step for path in Path(".checkpoints").glob("*/*/sealed.json")):
+    while not any(checkpoint_step(path.parent) >= step for path in Path(".checkpoints").glob("*/*/manifest.json")):
         assert stage.poll() is None and time.monotonic() < until, stage.communicate()
         time.sleep(0.01)
 
@@ -119,7 +119,7 @@ def test_when_the_stage_is_killed_the_others_save_and_end(after: Project) -> Non
     both = trainers(stage)
     stage.kill()
     end_of(stage, *both)
-    assert list(Path(".checkpoints").glob("*/checkpoint-*/sealed.json"))
+    assert list(Path(".checkpoints").glob("*/checkpoint-*/manifest.json"))
 
 
 def test_a_user_s_mistake_is_one_line_from_two_processes_too(after: Project) -> None:

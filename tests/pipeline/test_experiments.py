@@ -90,7 +90,7 @@ def test_two_experiments_at_once_do_not_disturb_each_other(
     for name, rate in rates.items():
         dvc("exp", "run", "--queue", "--name", name, "--set-param", rate, "train")
     run_in_queue(*rates)
-    eventually(lambda: len(stages()) == 2 and len(list(Path(".checkpoints").glob("*/checkpoint-*/sealed.json"))) > 1)
+    eventually(lambda: len(stages()) == 2 and len(list(Path(".checkpoints").glob("*/checkpoint-*/manifest.json"))) > 1)
     for name in rates:
         eventually(lambda name=name: state(name) == "Success")  # type: ignore[misc]
     found = {}

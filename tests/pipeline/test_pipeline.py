@@ -114,7 +114,7 @@ def test_sigterm_ends_a_running_command_with_its_work_saved_and_the_next_ends_wi
         [sys.executable, "-m", "stages.train"], env=environment, stderr=subprocess.PIPE, text=True
     ) as run:
         until = time.monotonic() + 60
-        while not list(Path(".checkpoints").glob("*/checkpoint-*/sealed.json")) and time.monotonic() < until:
+        while not list(Path(".checkpoints").glob("*/checkpoint-*/manifest.json")) and time.monotonic() < until:
             time.sleep(0.02)
         run.send_signal(signal.SIGTERM)
         said = run.communicate(timeout=60)[1]
@@ -135,7 +135,7 @@ def test_a_stage_whose_parent_dies_saves_and_ends(after: Project) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-c", parent], env=environment) as process:
-        assert eventually(lambda: bool(list(Path(".checkpoints").glob("*/checkpoint-*/sealed.json"))))
+        assert eventually(lambda: bool(list(Path(".checkpoints").glob("*/checkpoint-*/manifest.json"))))
         process.kill()
     assert eventually(lambda: "the process that started it is gone" in Path("said").read_text())
 

@@ -9,7 +9,7 @@ import pytest
 from projects import Project, hashes
 
 from lockstep.artifacts.records import Question, Text
-from lockstep.core.checksums import seal
+from lockstep.core.checksums import write_manifest
 from lockstep.core.errors import LockstepError
 from lockstep.evaluation.memorization import verbatim_metrics
 from lockstep.evaluation.retrieval_baseline import nearest_questions
@@ -53,7 +53,7 @@ def test_a_planted_leak_stops_the_stage_until_it_is_allowed(after: Project) -> N
     lines = test.read_text().splitlines()
     lines[0] = train.read_text().splitlines()[0]
     test.write_text("\n".join(lines) + "\n")
-    seal(Path("data/prepared"))
+    write_manifest(Path("data/prepared"))
     with pytest.raises(LockstepError, match="Held-out rows were seen in training: 1 questions"):
         after.run("evaluate")
     after.set("evaluate", allow_leakage=True)
@@ -70,7 +70,7 @@ def test_an_empty_test_split_is_one_clear_line(after: Project) -> None:
 
     shutil.rmtree("data/tokenized/test")
     write_rows(Path("data/tokenized/test"), [])
-    seal(Path("data/tokenized"))
+    write_manifest(Path("data/tokenized"))
     with pytest.raises(LockstepError, match=r"test split is empty.*split\.test"):
         after.run("evaluate")
 
@@ -83,7 +83,7 @@ def test_wrong_labels_stop_the_stage(after: Project) -> None:
     shutil.rmtree("data/tokenized/test")
     wrong = [Row([*row.ids[:-1], 5], row.target_start, row.answer_start) for row in rows]
     write_rows(Path("data/tokenized/test"), [RowBlock.of(wrong)])
-    seal(Path("data/tokenized"))
+    write_manifest(Path("data/tokenized"))
     with pytest.raises(LockstepError, match="does not end in one supervised end-of-text"):
         after.run("evaluate")
 

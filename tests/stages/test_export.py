@@ -12,7 +12,7 @@ from projects import Project, hashes
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from lockstep.artifacts.prompt import Prompt, read_prompt
-from lockstep.core.checksums import seal
+from lockstep.core.checksums import write_manifest
 from lockstep.core.errors import LockstepError
 from lockstep.export.model_card import model_card
 from lockstep.pretrained.tokenizer import encode, load_tokenizer
@@ -84,7 +84,7 @@ def test_a_tokenizer_with_an_opening_has_it_in_its_chat_template(after: Project)
     special = [(tokenizer.eos_token, tokenizer.eos_token_id)]
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<|endoftext|> $A", special_tokens=special)
     tokenizer.save_pretrained("models/finetuned")
-    seal(Path("models/finetuned"))
+    write_manifest(Path("models/finetuned"))
     after.run("export")
     exported = load_tokenizer(Path("models/export"), "export")
     ids = exported.apply_chat_template([{"role": "user", "content": "Which paint?"}])["input_ids"]

@@ -8,7 +8,7 @@ from projects import CONTEXT, Project, hashes
 from lockstep.artifacts import records
 from lockstep.artifacts.row_store import iterate_rows, read_rows
 from lockstep.core import parallel
-from lockstep.core.checksums import seal
+from lockstep.core.checksums import write_manifest
 from lockstep.core.errors import LockstepError
 from lockstep.pretrained.tokenizer import load_tokenizer
 
@@ -117,7 +117,7 @@ def test_tokenizing_before_preparing_says_what_to_run(project: Project) -> None:
 def test_an_empty_train_split_is_an_error(project: Project) -> None:
     for split in ("train", "validation", "test"):
         project.put(f"data/prepared/{split}.jsonl", "")
-    seal(Path("data/prepared"))
+    write_manifest(Path("data/prepared"))
     with pytest.raises(LockstepError, match=r"data/prepared/train\.jsonl is empty\. Run `make prepare` again"):
         project.run("tokenize")
 

@@ -9,7 +9,7 @@ from projects import Project, hashes
 from training_runs import FINETUNED, losses, trained, validation_loss, weights, written
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
-from lockstep.core.checksums import seal
+from lockstep.core.checksums import write_manifest
 from lockstep.core.errors import LockstepError
 from lockstep.core.settings import load_params
 from lockstep.modeling.device import Hardware
@@ -174,7 +174,7 @@ def test_tokenized_data_that_is_wrong_is_refused_before_training(after: Project)
     from lockstep.artifacts.rows import Row, RowBlock
 
     write_rows(Path("data/tokenized/train"), [RowBlock.of([Row([1, 2, 3], 1, 1)])])
-    seal(Path("data/tokenized"))
+    write_manifest(Path("data/tokenized"))
     with pytest.raises(LockstepError, match="Row 0 of the tokenized data does not end in one supervised end-of-text"):
         after.run("train")
 

@@ -54,7 +54,7 @@ def stages(name: str = "train") -> list[psutil.Process]:
 
 def kill_training(who: str) -> None:
     """Kill the train stage, or the DVC that started it, once a checkpoint is there; wait until the stage is gone."""
-    eventually(lambda: list(Path(".checkpoints").glob("*/checkpoint-*/sealed.json")))
+    eventually(lambda: list(Path(".checkpoints").glob("*/checkpoint-*/manifest.json")))
     [stage] = stages()
     (stage if who == "stage" else stage.parent()).kill()
     eventually(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)

@@ -21,7 +21,7 @@ FINETUNED = [
     "generation_config.json",
     "model.safetensors",
     "prompt.json",
-    "sealed.json",
+    "manifest.json",
     "tokenizer.json",
     "tokenizer_config.json",
 ]

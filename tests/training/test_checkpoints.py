@@ -15,7 +15,7 @@ import pytest
 import yaml
 from projects import ROOT
 
-from lockstep.core.checksums import is_whole
+from lockstep.core.checksums import is_intact
 from lockstep.core.entry_point import LAUNCHED_BY
 from lockstep.core.errors import Stopped
 from lockstep.core.settings import Model
@@ -35,12 +35,12 @@ from lockstep.training.runs import training_run
 MODEL = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["model"]
 
 
-def checkpoint(folder: Path, step: int, sealed: bool = True) -> Path:
+def checkpoint(folder: Path, step: int, complete: bool = True) -> Path:
     made = folder / f"checkpoint-{step}"
     (made / "rng").mkdir(parents=True)
     (made / "model.safetensors").write_bytes(bytes(range(200)))
     (made / "rng" / "state").write_text("4")
-    if sealed:
+    if complete:
         seal_checkpoint(made)
     return made
 
@@ -49,7 +49,7 @@ def test_the_latest_whole_checkpoint_is_found_by_number_and_broken_ones_go(tmp_p
     for step in (9, 10, 100):
         checkpoint(tmp_path, step)
     (tmp_path / "checkpoint-100" / "rng" / "state").write_text("5")
-    checkpoint(tmp_path, 101, sealed=False)
+    checkpoint(tmp_path, 101, complete=False)
     assert latest_whole(tmp_path) == tmp_path / "checkpoint-10"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-9"]
 
@@ -127,7 +127,7 @@ def test_a_run_that_fails_keeps_its_checkpoints(run_folder: Path) -> None:
     with pytest.raises(ZeroDivisionError), run_of() as folder:
         kept = checkpoint(folder, 1)
         raise ZeroDivisionError
-    assert is_whole(kept)
+    assert is_intact(kept)
 
 
 def test_the_same_run_waits_for_the_first_to_end(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

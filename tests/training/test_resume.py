@@ -11,7 +11,7 @@ import torch
 from projects import Project
 from training_runs import flip_bit, interrupt_after, trained, written
 
-from lockstep.core.checksums import seal
+from lockstep.core.checksums import write_manifest
 from lockstep.core.errors import LockstepError, Stopped
 from lockstep.training import callbacks, trainer
 
@@ -55,7 +55,7 @@ def test_a_stop_saves_before_it_ends_and_leaves_the_old_model(after: Project, mo
         after.run("train")
     assert written() == before
     [folder] = [path for path in Path(".checkpoints").iterdir() if path.is_dir()]
-    assert (folder / "checkpoint-4" / "sealed.json").exists()
+    assert (folder / "checkpoint-4" / "manifest.json").exists()
 
 
 def test_a_resumed_run_does_not_repeat_its_steps(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_nothing_in_a_checkpoint_is_run(after: Project, monkeypatch: pytest.Monk
         after.run("train")
     [last] = Path(".checkpoints").glob("*/checkpoint-8")
     torch.save(Planted(), last / name)
-    seal(last)
+    write_manifest(last)
     with pytest.raises(UnpicklingError, match="Weights only load failed"):
         after.run("train")
     assert not Path("planted").exists()
