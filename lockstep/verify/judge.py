@@ -76,8 +76,10 @@ def judged_figures(stage: str, before: Mapping[str, Any], after: Mapping[str, An
 
 
 def machine_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """What differs in hardware and library versions. before, after: metrics/provenance/train.json, or {} where there is none;
-    then nothing is known, and nothing excuses other bits."""
+    """What differs in hardware and library versions.
+
+    before, after: metrics/provenance/train.json, or {} where there is none; then nothing excuses other bits.
+    """
     if not before or not after:
         return []
     parts = [flat({**said.get("hardware", {}), **said.get("versions", {})}) for said in (before, after)]
