@@ -23,7 +23,7 @@ def main() -> None:
     from lockstep.core.settings import load_params
     from lockstep.modeling.device import set_up
     from lockstep.modeling.model import set_dropout
-    from lockstep.training.fast_layers import quicken
+    from lockstep.training.fast_layers import replace_layers
     from lockstep.training.step import choose_step
 
     hardware = set_up(load_params().device, 0)
@@ -31,7 +31,7 @@ def main() -> None:
     rows = question_rows(options.tokens, SHAPES[options.shape][3], 0)
     step = choose_step(model, rows[0], hardware, packing=True)
     set_dropout(model, 0.1)
-    quicken(model, hardware.device)
+    replace_layers(model, hardware.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
 
     def train() -> None:

@@ -106,10 +106,9 @@ def lockstep(model: Any, tokenizer: Any, rows: list, settings: dict[str, Any], f
 
     from lockstep.core.settings import Device, load_params
     from lockstep.modeling.device import set_up
-    from lockstep.modeling.distributed import ALONE
     from lockstep.modeling.model import set_dropout
-    from lockstep.training.checkpoints import StopRequest
-    from lockstep.training.trainer import Curve, Progress, make_trainer
+    from lockstep.modeling.stopping import StopRequest
+    from lockstep.training.trainer import CurveRecorder, Progress, TrainingSetup, make_trainer
 
     # Deterministic and saved each epoch, as always.
     device = Device(name=settings["device"], precision=settings["precision"], threads="auto", deterministic=True)
@@ -123,12 +122,12 @@ def lockstep(model: Any, tokenizer: Any, rows: list, settings: dict[str, Any], f
     changed = {"epochs": 1, "per_device_batch_size": settings["batch_size"], "learning_rate": settings["learning_rate"]}
     train = load_params().train.model_copy(update={**changed, "warmup_ratio": 0.0, "weight_decay": 0.0})
     splits = {"train": Dataset.from_list(encoded), "validation": Dataset.from_list([])}
-    trainer = make_trainer(
-        model, splits, train, hardware, tokenizer.eos_token_id, 0, folder / "trainer", StopRequest(), ALONE
-    )
+    setup = TrainingSetup(train, hardware, tokenizer.eos_token_id, 0, folder / "trainer")
+    trainer = make_trainer(model, splits, setup, StopRequest())
     trainer.args.save_strategy = trainer.args.eval_strategy = "no"
+    trainer.args.eval_on_start = False
     trainer.remove_callback(Progress)
-    trainer.remove_callback(Curve)  # scores rows before the first step
+    trainer.remove_callback(CurveRecorder)
     return trainer.train
 
 

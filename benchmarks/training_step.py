@@ -26,7 +26,7 @@ from lockstep.core.settings import Device
 from lockstep.modeling.collate import IGNORED, collate
 from lockstep.modeling.device import Hardware, set_up
 from lockstep.modeling.scoring import to_device
-from lockstep.training.fast_layers import quicken
+from lockstep.training.fast_layers import replace_layers
 from lockstep.training.step import TrainingStep, choose_step
 
 SHAPES = {  # layers, heads, width, vocabulary, context
@@ -160,7 +160,7 @@ def measure(shape: str, kind: str, tokens: int, steps: int, hardware: Hardware, 
     usual = make_model(shape, hardware.device)
     ours = copy.deepcopy(usual)
     step = choose_step(ours, batches[0][0], hardware, packing=True)
-    quicken(ours, hardware.device)
+    replace_layers(ours, hardware.device)
     ways = {"ours": (ours, partial(our_loss, step)), "usual": (usual, usual_loss)}
     times: dict[str, list[float]] = {"ours": [], "usual": []}
     for _ in range(REPEATS):

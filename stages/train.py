@@ -1,7 +1,7 @@
 """train: base model + rows -> fine-tuned model and learning curves.
 
-Reads data/tokenized and the base; writes models/finetuned, metrics/train.json and metrics/plots. Interrupted, it goes
-on from its last checkpoint and ends with the same bytes.
+Reads data/tokenized and the base; writes models/finetuned, metrics/train.json and metrics/plots. After an interruption
+it resumes from its last checkpoint and ends with the same bytes.
 """
 
 if not __package__:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run the stage. Raises LockstepError for what the user can put right."""
+    """Run the stage. Raises LockstepError for mistakes that the user can correct."""
     describe("train", __doc__)
     from lockstep.core.settings import load_params
     from lockstep.core.stage_deps import Inputs
@@ -27,7 +27,7 @@ def main() -> None:
     inputs = Inputs.of("train")
     params = load_params()
     count = processes_to_launch(params.train.num_processes, params.train.accelerate_config, params.device)
-    if count is not None:  # each of them comes here again, and trains
+    if count is not None:  # each of them runs this main() again, and trains
         remedy = "Run again: it goes on from the last checkpoint."
         launch("train", count, params.train.accelerate_config, remedy)
         return
@@ -36,10 +36,10 @@ def main() -> None:
 
 
 def train(params: "Params", inputs: "Inputs") -> None:
-    """Train, alone or as one of the processes that do it together, of which the first writes what comes of it.
+    """Train, alone or as one of several processes, of which the first writes the results.
 
-    inputs: as they were when the stage began. Where they changed since, LockstepError is raised while the checkpoints
-    are still there: put back as they were, training goes on from the last.
+    inputs: the state of the stage's inputs when it began. Raises LockstepError if they have changed by the end of
+    training; the checkpoints still exist then, so once the inputs are put back training resumes from the last.
     """
     from lockstep.artifacts.prompt import read_prompt
     from lockstep.artifacts.row_store import read_rows, stored_blocks
@@ -53,12 +53,12 @@ def train(params: "Params", inputs: "Inputs") -> None:
     from lockstep.modeling.distributed import connect, disconnect, started
     from lockstep.modeling.launch import read_config
     from lockstep.modeling.model import count_parameters
+    from lockstep.modeling.stopping import StopRequest
     from lockstep.pretrained.tokenizer import load_tokenizer
-    from lockstep.training.checkpoints import StopRequest
     from lockstep.training.environment import training_environment
     from lockstep.training.runs import training_run
     from lockstep.training.trainable_weights import count_trained
-    from lockstep.training.trainer import disk_needed, finished_model, make_trainer, run
+    from lockstep.training.trainer import TrainingSetup, disk_needed, finished_model, make_trainer, run
 
     check_manifest(TOKENIZED, "tokenize")
     processes = started(params.train.num_processes)
@@ -68,31 +68,32 @@ def train(params: "Params", inputs: "Inputs") -> None:
     prompt = read_prompt(TOKENIZED, "make tokenize")
     tokenizer = load_tokenizer(TOKENIZER, "data/tokenized")
     model = model_to_train(params, tokenizer)
-    made_from = training_environment(hardware, params.model)
+    environment = training_environment(hardware, params.model)
     trained = count_trained(model)
-    weights = count_parameters(model) - (trained if params.train.method == "lora" else 0)  # of the model that comes out
+    weights = count_parameters(model) - (trained if params.train.method == "lora" else 0)  # of the final model
     if processes.first:
         audit(stored_blocks(TOKENIZED / "train"), tokenizer.eos_token_id, prompt.kind)
         require_space(CHECKPOINTS, disk_needed(weights, trained))
     share = f", {trained / weights:.2%} of them trained," if trained < weights else ""
     say("train", f"{weights / 1e6:.1f} million weights{share} on {hardware}")
-    decided = [params.train, read_config(params.train.accelerate_config), params.seed, hardware, made_from]
-    with StopRequest() as stop, training_run(decided, params.model, stop, processes) as folder:
+    config = read_config(params.train.accelerate_config)
+    run_identity = [params.train, config, params.seed, hardware, environment]
+    with StopRequest() as stop, training_run(run_identity, params.model, stop, processes) as folder:
         if processes.first:
             begin("train", params, folder.name)
-        pad_id = tokenizer.pad_token_id
-        trainer = make_trainer(model, splits, params.train, hardware, pad_id, params.seed, folder, stop, processes)
+        setup = TrainingSetup(params.train, hardware, tokenizer.pad_token_id, params.seed, folder, processes)
+        trainer = make_trainer(model, splits, setup, stop)
         run(trainer)
         inputs.require_unchanged()
         finished = finished_model(trainer, lambda: model_to_train(params, tokenizer))
         if finished is not None:
             sizes = {"parameters": weights, "trained_parameters": trained}
-            write(params, trainer, finished, tokenizer, prompt, sizes, made_from)
+            write(params, trainer, finished, tokenizer, prompt, sizes, environment)
     disconnect()
 
 
 def model_to_train(params: "Params", tokenizer: Any) -> Any:
-    """The base, with LoRA's matrices where they are asked for."""
+    """The base model, with adapters if train.method is lora."""
     from lockstep.modeling.model import build_model
     from lockstep.training.lora import add_adapters
 
@@ -107,10 +108,12 @@ def write(
     tokenizer: Any,
     prompt: Any,
     sizes: dict[str, int],
-    made_from: dict[str, Any],
+    environment: dict[str, Any],
 ) -> None:
-    """Write the model, the figures and the curves. sizes: numbers of weights, for the figures. made_from: see
-    provenance."""
+    """Write the model, the metrics and the curves.
+
+    sizes: numbers of weights, for the metrics. environment: see training_environment.
+    """
     from lockstep.artifacts.prompt import write_prompt
     from lockstep.core.atomic_files import whole_folder, write_json
     from lockstep.core.checksums import write_manifest
@@ -129,14 +132,15 @@ def write(
         save_model(model, tokenizer, out)
         write_prompt(out, prompt)
         write_manifest(out)
-    epochs, best = trainer.curves.epochs, trainer.curves.best_epoch
+    curves = trainer.run_state.curves
+    epochs, best = curves.epochs, curves.best_epoch
     metrics = fit_metrics(epochs, best, best if params.train.keep == "best" else len(epochs) - 1)
     metrics |= sizes | {"tokens": int(epochs[-1]["tokens"]), "steps": trainer.state.global_step}
-    metrics |= asdict(trainer.hardware)
+    metrics |= asdict(trainer.setup.hardware)
     write_json(TRAIN_METRICS, metrics)
-    write_provenance("train", folder_files(TOKENIZED), **made_from)
-    write_curves(trainer.curves)
-    track("train", params, metrics, curve=trainer.curves.steps)
+    write_provenance("train", folder_files(TOKENIZED), **environment)
+    write_curves(curves)
+    track("train", params, metrics, curve=curves.steps)
     say("train", f"{metrics['verdict']}; the weights of epoch {metrics['kept_epoch']} are kept")
 
 

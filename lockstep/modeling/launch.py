@@ -22,8 +22,8 @@ from lockstep.core.errors import LockstepError, Stopped, say_last
 from lockstep.core.parallel import available_cores
 from lockstep.core.settings import Device
 from lockstep.modeling.distributed import disconnect
+from lockstep.modeling.stopping import StopRequest
 from lockstep.modeling.worker_output import Relayed
-from lockstep.training.checkpoints import StopRequest
 
 LOOK_SECONDS = 0.1  # how often we look whether they should stop
 KINDS = ("NO", "MULTI_CPU", "MULTI_GPU", "FSDP")  # values of distributed_type that are known to work here

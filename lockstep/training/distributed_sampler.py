@@ -1,4 +1,4 @@
-"""The rows of each optimizer step, dealt out to the processes that train together."""
+"""Splits the rows of each optimizer step among the processes that train together."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -9,57 +9,64 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from lockstep.modeling.distributed import Processes
 
-NOTHING = {"input_ids": [0], "target_start": 1}  # a row of one token and no target
+EMPTY_ROW = {"input_ids": [0], "target_start": 1}  # one token and no target
 
 Collate = Callable[[Sequence[dict[str, Any]]], dict[str, Any]]
 
 
-class SharedBatches:
-    """Of each batch of all processes, this one's share, as lists of indices of rows. lengths: tokens of each row.
+class DistributedBatchSampler:
+    """Yields this process's share of each global batch, as a list of row indices.
 
-    The rows of a batch are dealt out from the longest to the shortest, to and fro, so that all processes have about as
-    many tokens: a step takes as long as the slowest. Several processes see in each step the rows that one would see
-    with batches as many times as large: the same shuffle, each row once. The last batch of an epoch may be smaller than
-    there are processes: then some get no row.
-    (Accelerate's own sharding would repeat rows there, and give other losses.)
+    lengths: tokens of each row, (rows,). batch_size: rows of one process in one batch.
+    The rows of a global batch are assigned from the longest to the shortest, back and forth over the ranks, so that all
+    processes have about as many tokens: a step takes as long as the slowest. In each step the processes together see
+    the rows that one process would see with a batch size as many times as large: the same shuffle, each row once. The
+    last batch of an epoch may have fewer rows than there are processes; some processes get none then.
+    (Accelerate's own sharding would repeat rows there, which changes the loss.)
     """
 
     def __init__(self, lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int, processes: Processes) -> None:
         self.lengths = lengths
         self.sampler = SeedableRandomSampler(range(len(lengths)), data_seed=seed)
-        self.batches = BatchSampler(self.sampler, batch_size * processes.count, drop_last=False)
+        self.global_batches = BatchSampler(self.sampler, batch_size * processes.count, drop_last=False)
         self.processes = processes
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.global_batches)
 
     def __iter__(self) -> Iterator[list[int]]:
-        for batch in self.batches:
-            longest_first = sorted(batch, key=lambda row: -int(self.lengths[row]))
-            yield [row for place, row in enumerate(longest_first) if self._gets(place) == self.processes.number]
+        for batch in self.global_batches:
+            longest_first = sorted(batch, key=lambda row: -int(self.lengths[row]))  # (global batch,) row indices
+            ranks = map(self._rank_of, range(len(longest_first)))
+            yield [row for row, rank in zip(longest_first, ranks, strict=True) if rank == self.processes.number]
 
-    def _gets(self, place: int) -> int:
-        """Which process gets the row at this place: 0, 1, 2, 2, 1, 0, 0, 1, ... for three."""
-        place %= 2 * self.processes.count
-        return min(place, 2 * self.processes.count - 1 - place)
+    def _rank_of(self, index: int) -> int:
+        """The rank that gets the row at this index of a sorted global batch: 0, 1, 2, 2, 1, 0, 0, 1, ... for three."""
+        index %= 2 * self.processes.count
+        return min(index, 2 * self.processes.count - 1 - index)
 
     def set_epoch(self, epoch: int) -> None:
-        """Shuffle as for this epoch; Trainer calls it."""
+        """Use the shuffle of this epoch; Trainer calls it."""
         self.sampler.set_epoch(epoch)
 
 
-class SharedLoader(DataLoader):
-    """Loads the batches of SharedBatches."""
+class DistributedLoader(DataLoader):
+    """Loads the batches of a DistributedBatchSampler."""
 
-    def __init__(self, rows: Dataset, batches: SharedBatches, collate: Collate, **settings: Any) -> None:
-        super().__init__(rows, batch_sampler=batches, collate_fn=lambda share: collated(share, collate), **settings)
+    def __init__(self, rows: Dataset, sampler: DistributedBatchSampler, collate: Collate, **settings: Any) -> None:
+        super().__init__(
+            rows, batch_sampler=sampler, collate_fn=lambda share: collate_share(share, collate), **settings
+        )
 
     def set_epoch(self, epoch: int) -> None:
-        """Shuffle as for this epoch; Trainer calls it."""
+        """Use the shuffle of this epoch; Trainer calls it."""
         self.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
 
 
-def collated(share: Sequence[dict[str, Any]], collate: Collate) -> dict[str, Any]:
-    """A share of rows as tensors. Without rows, one token and no target: the process goes through the step with the
-    others and adds nothing."""
-    return collate(share) if share else {**collate([NOTHING]), "tokens": 0}
+def collate_share(share: Sequence[dict[str, Any]], collate: Collate) -> dict[str, Any]:
+    """A share of rows as tensors.
+
+    An empty share becomes one token without a target, input_ids (1, 1) and targets (0,): the process goes through the
+    step with the others and contributes nothing.
+    """
+    return collate(share) if share else {**collate([EMPTY_ROW]), "tokens": 0}

@@ -1,12 +1,12 @@
-"""What the learning curves say: the best epoch, the gap between train and validation, and a verdict."""
+"""Diagnosis of the learning curves: best epoch, gap between train and validation loss, and a verdict."""
 
 from typing import Any
 
 from lockstep.core.atomic_files import figure
 
-NOTHING_LEARNT = 0.01  # relative fall of validation loss below which nothing was learnt
+MIN_IMPROVEMENT = 0.01  # relative fall of validation loss below which nothing was learnt
 STILL_FALLING = 0.02  # relative fall in the last epoch from which more epochs would help
-RISEN = 0.02  # relative rise after the best epoch from which we speak of overfitting
+OVERFITTING_RISE = 0.02  # relative rise after the best epoch that counts as overfitting
 
 NO_VALIDATION = "no validation split, so overfitting can't be seen"
 DID_NOT_LEARN = "nothing learnt: validation loss hardly fell; raise the learning rate or check the data"
@@ -16,19 +16,19 @@ GOOD_FIT = "good fit: validation loss had levelled out"
 
 
 def fit_metrics(epochs: list[dict[str, float]], best: int, kept: int) -> dict[str, Any]:
-    """Figures of metrics/train.json from per-epoch losses (see curves.Curves).
+    """The metrics of metrics/train.json that follow from per-epoch losses (see curves.Curves).
 
-    best, kept: indices of the epoch with the lowest validation loss and of the one whose weights the model has.
+    best: index of the epoch with the lowest validation loss. kept: index of the epoch whose weights the model has.
     """
-    chosen = epochs[kept]
+    kept_epoch = epochs[kept]
     metrics: dict[str, Any] = {
         "best_epoch": int(epochs[best]["epoch"]),
-        "kept_epoch": int(chosen["epoch"]),
-        "train_loss": figure(chosen["train_loss"]),
+        "kept_epoch": int(kept_epoch["epoch"]),
+        "train_loss": figure(kept_epoch["train_loss"]),
     }
-    if "validation_loss" in chosen:
-        metrics["validation_loss"] = figure(chosen["validation_loss"])
-        metrics["generalization_gap"] = figure(chosen["validation_loss"] - chosen["train_loss"])
+    if "validation_loss" in kept_epoch:
+        metrics["validation_loss"] = figure(kept_epoch["validation_loss"])
+        metrics["generalization_gap"] = figure(kept_epoch["validation_loss"] - kept_epoch["train_loss"])
     metrics["verdict"] = verdict([epoch.get("validation_loss") for epoch in epochs], best)
     metrics["epochs"] = {
         str(int(epoch["epoch"])): {name: figure(value) for name, value in epoch.items() if name.endswith("_loss")}
@@ -42,9 +42,9 @@ def verdict(validation: list[float | None], best: int) -> str:
     losses = [loss for loss in validation if loss is not None]
     if len(losses) < 2:
         return NO_VALIDATION
-    if losses[best] > losses[0] * (1 - NOTHING_LEARNT):
+    if losses[best] > losses[0] * (1 - MIN_IMPROVEMENT):
         return DID_NOT_LEARN
-    if losses[-1] > losses[best] * (1 + RISEN):
+    if losses[-1] > losses[best] * (1 + OVERFITTING_RISE):
         return OVERFITTING.format(best=best)
     if best == len(losses) - 1 and losses[-1] < losses[-2] * (1 - STILL_FALLING):
         return UNDERFITTING

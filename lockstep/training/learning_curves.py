@@ -1,4 +1,4 @@
-"""The learning curves of a run: what they hold, the best epoch in them, and their files."""
+"""The learning curves of a run: their points, the best epoch, and their files."""
 
 from pathlib import Path
 
@@ -9,10 +9,11 @@ CURVES = "curves.json"
 
 
 class Curves:
-    """Collects the learning curves, the best epoch and when to stop; its state travels in the checkpoint.
+    """The points of the learning curves; they decide the best epoch and early stopping.
 
-    steps: one {step, tokens, loss, learning_rate} per point; epochs: one {epoch, train_loss, validation_loss} each,
-    the first before training.
+    steps: {step, tokens, loss, learning_rate} per point within epochs. epochs: {epoch, tokens, train_loss,
+    validation_loss} per evaluation, the first before training. patience: epochs without improvement after which
+    training ends; 0 means never.
     """
 
     def __init__(self, patience: int) -> None:
@@ -22,7 +23,7 @@ class Curves:
 
     @property
     def best_epoch(self) -> int:
-        """Index into `epochs` of the lowest validation loss; the last where there is no validation."""
+        """Index into `epochs` of the lowest validation loss; the last index where there is no validation."""
         losses = [epoch.get("validation_loss", 0.0) for epoch in self.epochs]
         if not any(losses):
             return len(self.epochs) - 1
@@ -30,16 +31,16 @@ class Curves:
 
     @property
     def patience_is_over(self) -> bool:
-        """Whether the last `patience` epochs brought no better validation loss."""
+        """Whether the validation loss has not improved in the last `patience` epochs."""
         return bool(self.patience) and len(self.epochs) - 1 - self.best_epoch >= self.patience
 
     def read(self, checkpoint: Path) -> None:
-        """Take up the curves where a checkpoint left them."""
+        """Continue the curves of a checkpoint. Raises LockstepError when its file is missing or broken."""
         state = read_json(checkpoint / CURVES, "make train")
         self.steps, self.epochs = state["steps"], state["epochs"]
 
     def write(self, checkpoint: Path) -> None:
-        """Lay the curves so far into a checkpoint."""
+        """Write the curves into a checkpoint folder."""
         write_json(checkpoint / CURVES, {"steps": self.steps, "epochs": self.epochs})
 
 

@@ -1,4 +1,4 @@
-"""One training run: its fingerprint, its folder of checkpoints, and the lock that has a second one wait."""
+"""One training run: its fingerprint, its folder of checkpoints, and the lock that keeps a second process out."""
 
 import shutil
 import time
@@ -17,31 +17,32 @@ from lockstep.core.paths import CHECKPOINTS, project_root
 from lockstep.core.settings import Model
 from lockstep.core.stage_deps import stage_deps
 from lockstep.modeling.distributed import ALONE, Processes
+from lockstep.modeling.stopping import StopRequest
 from lockstep.pretrained.hub import is_folder
-from lockstep.training.checkpoints import StopRequest, fingerprint
+from lockstep.training.checkpoints import fingerprint
 
-DAYS_KEPT = 30  # of the checkpoints of an interrupted run since the last of them
+DAYS_KEPT = 30  # days that an interrupted run's checkpoints are kept after its last one
 
 
 @contextmanager
 def training_run(
-    settings: Iterable[Any], model: Model, stop: StopRequest, processes: Processes = ALONE
+    run_identity: Iterable[Any], model: Model, stop: StopRequest, processes: Processes = ALONE
 ) -> Iterator[Path]:
-    """The folder of this run's checkpoints, locked; removed when the block ends well.
+    """Lock and yield the folder of this run's checkpoints; it is removed when the block ends without an exception.
 
-    settings: all that decides the result besides the files that dvc.yaml names as train's deps and the base.
-    processes: those that train together; the first looks after the folder, the others are told its name.
-    Waits while the very same run is going on: most often what is left of one whose dvc was killed, saving its last
-    checkpoint. Checkpoints of other runs stay for DAYS_KEPT. Raises Stopped when asked to stop while it waits.
+    run_identity: everything that determines the result besides the base and the files that dvc.yaml names as train's
+    deps. processes: those that train together; the first manages the folder, the others receive its name.
+    Waits while another process works on the same run, most often one whose dvc was killed and that is saving its last
+    checkpoint. Checkpoints of other runs are kept for DAYS_KEPT. Raises Stopped when asked to stop while it waits.
     """
     if not processes.first:
         yield processes.told(None)
         return
-    described = [_plain(value) for value in [*settings, model]]
+    values = [_plain(value) for value in [*run_identity, model]]
     paths = [Path(dep) for dep in stage_deps("train")]
     if is_folder(model.base):
         paths.append(Path(model.base))
-    folder = project_root() / CHECKPOINTS / fingerprint(described, paths)
+    folder = project_root() / CHECKPOINTS / fingerprint(values, paths)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(Path(f"{folder}.lock"), stop):
         folder.mkdir(exist_ok=True)
@@ -52,7 +53,7 @@ def training_run(
 
 @contextmanager
 def _locked(path: Path, stop: StopRequest) -> Iterator[None]:
-    """Hold a lock file, which goes when the block ends well."""
+    """Hold a lock file; it is removed when the block ends without an exception."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -64,21 +65,21 @@ def _locked(path: Path, stop: StopRequest) -> Iterator[None]:
             raise Stopped(f"{stop.reason} while it waited for another process") from None
     try:
         yield
-        path.unlink()  # while it is held: whoever waits sees that the file is gone, and makes it anew
+        path.unlink()  # while it is locked: a waiting process sees that the file is gone and creates it again
     finally:
         lock.release()
 
 
 def _remove_forgotten(run: Path) -> None:
-    """Remove the checkpoints of other runs that were interrupted long ago and that nobody went on with."""
+    """Remove the checkpoints of other runs that were interrupted over DAYS_KEPT ago and never resumed."""
     for other in sorted(path for path in run.parent.iterdir() if path.is_dir() and path != run):
-        with suppress(FileNotFoundError, Timeout):  # it may end, and go, while we look
+        with suppress(FileNotFoundError, Timeout):  # it may end and be removed in between, or be going on
             if time.time() - other.stat().st_mtime > DAYS_KEPT * 86400:
                 _remove(other)
 
 
 def _remove(run: Path) -> None:
-    """Remove a run's folder and lock. Raises Timeout while it is going on."""
+    """Remove a run's folder and lock. Raises Timeout while the run is going on."""
     with FileLock(f"{run}.lock", timeout=0):
         shutil.rmtree(run)
         Path(f"{run}.lock").unlink()
@@ -86,7 +87,7 @@ def _remove(run: Path) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A value JSON can hold."""
+    """A dict of a settings model or dataclass; other values as they are."""
     if isinstance(value, BaseModel):
         return value.model_dump()
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -1,7 +1,7 @@
-"""The loss of one step, in the fastest way that this very model computes right.
+"""The loss of one training step. Which layout and kernel this model supports is probed on a few rows before training.
 
-Some models take rows end to end, some ignore position_ids and would mix them; most have a plain output layer, some do
-more to their logits. Which holds is not looked up but tried, on a few rows, before training.
+Some models accept packed rows, others ignore position_ids and would mix the rows up; most have a plain output layer,
+others modify their logits afterwards. No list of architectures says which: the logits of a probe do.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from lockstep.modeling.scoring import MODEL_INPUTS, target_logits, to_device
 from lockstep.training import varlen_attention
 from lockstep.training.fused_cross_entropy import loss_for_logits, plain_output
 
-AGREES = 1e-3  # largest difference of logits in fp32, over their spread, that is taken for rounding
-LONGEST_TRIED = 64  # tokens
+TOLERANCE = 1e-3  # largest difference of logits in fp32, over their spread, that counts as rounding
+LONGEST_PROBE = 64  # tokens
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
-    """layout: how the rows of a batch lie (see batches.collate). fused: the loss comes straight from output_loss."""
+    """layout: how rows are arranged in a batch (see batches.collate). fused: whether output_loss computes the loss."""
 
     layout: Layout
     fused: bool
@@ -39,36 +39,37 @@ class TrainingStep:
 
 
 def choose_step(model: PreTrainedModel, row: dict[str, Any], hardware: Hardware, packing: bool) -> TrainingStep:
-    """The fastest way that is right with this model.
+    """The fastest training step that gives this model's own loss.
 
-    row: any of those to be trained on; pieces of it are tried. packing: false pads rows, and so does a model that can't
-    keep them apart. Lines are made for CPUs; they need row_attention, which stays set in the model.
+    row: any training row; its beginnings are the probe. packing: whether rows may share a line or bin; they are padded
+    otherwise, and where the model can't keep packed rows apart. The layout 'line' is for CPUs; it needs row_attention,
+    which stays set in the model.
     """
-    tried = _pieces(row)
+    probe = _probe_rows(row)
     layouts: list[Layout] = ["bins"] if packing else []
     if packing and hardware.device == "cpu":
         layouts.insert(0, "line")
-    usual_attention = model.config._attn_implementation
+    default_attention = model.config._attn_implementation  # Transformers has no public name for it
     was_training = model.training
     model.eval()
     chosen: Layout = "padded"
     with torch.no_grad():
-        alone = torch.cat([target_logits(model, _batch(model, [one], "padded")) for one in tried])
-        fused = _is_plain(model, _batch(model, tried, "padded"))
+        expected = torch.cat([target_logits(model, _batch(model, [one], "padded")) for one in probe])  # (N, V)
+        fused = _has_plain_logits(model, _batch(model, probe, "padded"))
         for layout in layouts:
-            model.set_attn_implementation(varlen_attention.NAME if layout == "line" else usual_attention)
-            if _same_logits(model, _batch(model, tried, layout), alone):
+            model.set_attn_implementation(varlen_attention.NAME if layout == "line" else default_attention)
+            if _same_logits(model, _batch(model, probe, layout), expected):
                 chosen = layout
                 break
         else:
-            model.set_attn_implementation(usual_attention)
+            model.set_attn_implementation(default_attention)
     model.train(was_training)
     return TrainingStep(chosen, fused)
 
 
-def _pieces(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """Three rows of differing lengths from one, the whole of each a target, in the order of every layout."""
-    tokens = list(row["input_ids"])[:LONGEST_TRIED]
+def _probe_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Three beginnings of a row, longest first as every layout sorts them; all tokens but the first are targets."""
+    tokens = list(row["input_ids"])[:LONGEST_PROBE]
     return [{"input_ids": tokens[:length], "target_start": 1} for length in (len(tokens), len(tokens) * 2 // 3 + 1, 2)]
 
 
@@ -77,23 +78,25 @@ def _batch(model: PreTrainedModel, rows: list[dict[str, Any]], layout: Layout) -
 
 
 def _same_logits(model: PreTrainedModel, batch: dict[str, Any], expected: torch.Tensor) -> bool:
-    """Whether a batch has the logits (N, V) that are expected, but for rounding. Random weights give logits that hardly
-    differ, so it is their spread that a difference is held against."""
+    """Whether a batch has the expected logits (N, V), up to rounding.
+
+    Differences are measured against the logits' spread, as those of random weights hardly differ from each other.
+    """
     try:
-        found = target_logits(model, batch)
+        logits = target_logits(model, batch)  # (N, V)
     except (NotImplementedError, TypeError, ValueError, RuntimeError, IndexError):  # the model can't take such a batch
         return False
-    return bool((found - expected).abs().max() <= AGREES * expected.std())
+    return bool((logits - expected).abs().max() <= TOLERANCE * expected.std())
 
 
-def _is_plain(model: PreTrainedModel, batch: dict[str, Any]) -> bool:
-    """Whether logits are what a plain output layer gives, and the model does nothing more to them."""
+def _has_plain_logits(model: PreTrainedModel, batch: dict[str, Any]) -> bool:
+    """Whether the model's logits are just the output of a plain output layer."""
     head = plain_output(model)
     if head is None:
         return False
-    given: list[torch.Tensor] = []
-    hook = head.register_forward_hook(lambda layer, inputs, output: given.append(output))
+    outputs: list[torch.Tensor] = []  # of the output layer, (1, N, V)
+    hook = head.register_forward_hook(lambda layer, inputs, output: outputs.append(output))
     try:
-        return torch.equal(target_logits(model, batch), given[0][0])
+        return torch.equal(target_logits(model, batch), outputs[0][0])
     finally:
         hook.remove()

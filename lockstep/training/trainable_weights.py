@@ -1,4 +1,4 @@
-"""The weights that training changes, in one file: those of the epoch that was best so far."""
+"""The trainable weights of a model: counted, gathered from shards, saved to a file and put back."""
 
 from pathlib import Path
 from typing import Any
@@ -10,29 +10,29 @@ from lockstep.core.atomic_files import sync_file, sync_folder
 
 
 def trained_weights(model: Any) -> dict[str, torch.Tensor]:
-    """Name -> weights, shared ones once, of all that is not frozen."""
+    """Name -> parameter of everything that is not frozen; tied parameters once."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 def count_trained(model: Any) -> int:
-    """Number of weights that training changes."""
+    """Number of trainable weights."""
     return sum(weight.numel() for weight in trained_weights(model).values())
 
 
 def gather_weights(model: Any) -> dict[str, torch.Tensor]:
-    """The weights that training changes, whole where processes hold shards of them."""
-    return {name: whole(weight.detach()).contiguous() for name, weight in trained_weights(model).items()}
+    """Name -> complete tensor of each trainable weight, gathered where processes hold shards (FSDP)."""
+    return {name: full_tensor(weight.detach()).contiguous() for name, weight in trained_weights(model).items()}
 
 
-def whole(weight: torch.Tensor) -> torch.Tensor:
-    """A weight that may lie in shards in several processes (FSDP), in one piece on the CPU."""
+def full_tensor(weight: torch.Tensor) -> torch.Tensor:
+    """A weight as one tensor; on the CPU if it was sharded over several processes."""
     return weight.full_tensor().cpu() if hasattr(weight, "full_tensor") else weight
 
 
 def save_weights(model: Any, path: Path, writing: bool = True) -> None:
-    """Write the weights that training changes as one safetensors file, whole or not at all.
+    """Write the trainable weights as one safetensors file, atomically.
 
-    writing: whether this is the process that writes; those that hold shards of the weights all have to come here.
+    writing: whether this process writes. All processes that hold shards must call it, as gathering needs them.
     """
     gathered = gather_weights(model)
     if not writing:
@@ -45,12 +45,12 @@ def save_weights(model: Any, path: Path, writing: bool = True) -> None:
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """What save_weights wrote."""
+    """Read what save_weights wrote: name -> tensor."""
     return load_file(path)
 
 
 def put_weights(model: Any, weights: dict[str, torch.Tensor]) -> None:
-    """Give a model the weights that training changed, of gather_weights or load_weights."""
+    """Copy the result of gather_weights or load_weights into a model."""
     with torch.no_grad():
         for name, weight in trained_weights(model).items():
             weight.copy_(weights[name])

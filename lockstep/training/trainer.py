@@ -1,7 +1,12 @@
-"""The training loop: Transformers' Trainer with our batches, our loss and our checkpoints."""
+"""The training loop: Transformers' Trainer with our batches, loss and checkpoints, through its public hooks only.
 
-import math
-from collections.abc import Callable
+Trainer runs the epochs, accumulates gradients, steps optimizer and schedule, and writes and loads checkpoints. We give
+it the loss (compute_loss, get_batch_samples), the evaluation, each process's batches, and the callbacks.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +14,10 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerControl, TrainingArguments
 
 from lockstep.artifacts.row_store import read_blocks
-from lockstep.core.atomic_files import read_json, write_json, writing
+from lockstep.core.atomic_files import writing
 from lockstep.core.checksums import is_intact
 from lockstep.core.console import say
 from lockstep.core.errors import LockstepError
@@ -21,94 +25,92 @@ from lockstep.core.paths import CHECKPOINTS
 from lockstep.core.settings import Train
 from lockstep.modeling.collate import collate
 from lockstep.modeling.device import Hardware
-from lockstep.modeling.distributed import PATIENCE, Processes
+from lockstep.modeling.distributed import ALONE, PATIENCE, Processes
 from lockstep.modeling.scoring import score_rows
-from lockstep.training.callbacks import Curve, Progress, Saver
-from lockstep.training.checkpoints import (
-    StopRequest,
-    checkpoint_step,
-    keep_latest,
-    latest_whole,
-    link_file,
-    seal_checkpoint,
+from lockstep.modeling.stopping import StopRequest
+from lockstep.training.callbacks import (
+    CHECKPOINTS_KEPT,
+    BestWeights,
+    CheckpointFinisher,
+    CurveRecorder,
+    EarlyStopping,
+    Progress,
+    SaveAndStop,
 )
-from lockstep.training.distributed_sampler import SharedBatches, SharedLoader
-from lockstep.training.fast_layers import quicken
+from lockstep.training.checkpoints import checkpoint_step, latest_whole
+from lockstep.training.distributed_sampler import DistributedBatchSampler, DistributedLoader
+from lockstep.training.fast_layers import replace_layers
 from lockstep.training.learning_curves import Curves
+from lockstep.training.run_state import BEST, LossMeter, RunState
 from lockstep.training.step import TrainingStep, choose_step
 from lockstep.training.trainable_weights import gather_weights, load_weights, put_weights
 
-CHECKPOINTS_KEPT = 2  # the one before stays until the next is whole
-COUNTERS = "counters.json"
-BEST = "best.safetensors"  # weights of the epoch with the lowest validation loss
+
+@dataclass(frozen=True, slots=True)
+class TrainingSetup:
+    """What a training run is made of besides model, rows and stop request.
+
+    settings: the section `train` of params.yaml. pad_id: the padding token. folder: where checkpoints go.
+    """
+
+    settings: Train
+    hardware: Hardware
+    pad_id: int
+    seed: int
+    folder: Path
+    processes: Processes = ALONE
+
+
+class OneGpuArguments(TrainingArguments):
+    """TrainingArguments of a process that uses at most one GPU: where it sees more, Trainer would spread its batches
+    over them with threads."""
+
+    @property
+    def n_gpu(self) -> int:
+        return min(super().n_gpu, 1)
 
 
 class SumLossTrainer(Trainer):
-    """Trainer whose loss is the sum over the target tokens of a step, divided once by their number."""
+    """Trainer whose loss is the sum over the target tokens of an optimizer step, divided once by their number.
 
-    def __init__(
-        self,
-        *,
-        step: TrainingStep,
-        hardware: Hardware,
-        pad_id: int,
-        curves: Curves,
-        processes: Processes,
-        **kwargs: Any,
-    ) -> None:
+    That number covers all accumulated batches and all processes, so the loss does not depend on how rows are split up.
+    """
+
+    loss_is_scaled_for_ga = True  # for Trainer: the loss needs no division by the number of accumulated batches
+
+    def __init__(self, setup: TrainingSetup, step: TrainingStep, run_state: RunState, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.processes = processes
-        self.model_accepts_loss_kwargs = True  # have Trainer count a step's targets and not divide again
+        self.setup = setup
         self.step = step
-        self.hardware = hardware
-        self.pad_id = pad_id
-        self.nll: Any = torch.zeros((), dtype=torch.float64 if hardware.device != "mps" else torch.float32)
-        # Counted by this process alone:
-        self.seen_targets = 0  # targets since the last point of the curve
-        self.tokens = 0  # trained on so far, before interruptions too
-        self.curves = curves
+        self.run_state = run_state
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], torch.Tensor | None]:
+        """The batches of one optimizer step, and the number of their targets over all processes, scalar tensor.
+
+        Trainer's own count is of `labels`, less the first of each row for the models that it knows to shift them.
+        """
+        batches = list(islice(epoch_iterator, num_batches))
+        if not batches:
+            return batches, None
+        # Filled in on the device: a tensor copied there would have the CPU wait for it.
+        count = torch.full((), sum(batch["targets"].numel() for batch in batches), device=device)
+        return batches, self.accelerator.gather(count).sum() if self.accelerator.num_processes > 1 else count
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None, **_: Any) -> Any:
-        """Mean -ln p per target token of the whole optimizer step, scalar tensor."""
+        """This batch's share of the step's mean -ln p per target token, scalar tensor."""
         nll = self.step.loss(model, inputs)
-        with torch.no_grad():
-            # Kept on the device, so that no step waits for the CPU.
-            self.nll = self.nll.to(nll.device) + nll.detach()
-            self.seen_targets += inputs["targets"].numel()
-        self.tokens += inputs["tokens"]
+        self.run_state.meter.add(nll, inputs["targets"].numel(), inputs["tokens"])
         # Processes average their gradients; num_items_in_batch counts the targets of all of them.
         return nll / num_items_in_batch * self.accelerator.num_processes
 
-    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | None:
-        """Targets of one optimizer step, over its batches and all processes; Trainer asks for it."""
-        if not batch_samples:
-            return None
-        # Filled in on the device: a tensor copied there would have the CPU wait for it.
-        count = torch.full((), sum(batch["targets"].numel() for batch in batch_samples), device=device)
-        return self.accelerator.gather(count).sum() if self.accelerator.num_processes > 1 else count
-
-    @property
-    def all_tokens(self) -> int:
-        """Tokens that all processes have trained on so far; all of them have to ask."""
-        return int(self.processes.sums(self.tokens))
-
-    def take_point(self) -> dict[str, float]:
-        """Tokens so far, mean training loss per target since the last call, and learning rate, over all processes.
-
-        Raises LockstepError when the loss is not a number.
-        """
-        nll, targets, tokens = self.processes.sums([float(self.nll), self.seen_targets, self.tokens]).tolist()
-        loss = nll / max(targets, 1)
-        _require_number(loss)
-        self.nll.zero_()
-        self.seen_targets = 0
-        return {"tokens": int(tokens), "loss": loss, "learning_rate": self._get_learning_rate()}
-
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Score the validation rows, and as many train rows the same way, without dropout."""
-        unwrapped = self.accelerator.unwrap_model(self.model)
+        model = self.accelerator.unwrap_model(self.model)
+        hardware, pad_id, processes = self.setup.hardware, self.setup.pad_id, self.setup.processes
         metrics = {
-            f"{name}_loss": score_rows(unwrapped, rows, self.hardware, self.pad_id, processes=self.processes).loss
+            f"{name}_loss": score_rows(model, rows, hardware, pad_id, processes=processes).loss
             for name, rows in self.eval_dataset.items()
             if len(rows)
         }
@@ -116,50 +118,15 @@ class SumLossTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, control, metrics)
         return metrics
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        _require_number(float(self.nll))  # nothing worth going on from
-        with writing(CHECKPOINTS):
-            super()._save_checkpoint(model, trial)
-        run = Path(self.args.output_dir)
-        checkpoint = run / f"checkpoint-{self.state.global_step}"
-        counters = {"nll": float(self.nll), "targets": self.seen_targets, "tokens": self.tokens}
-        of_all = self.processes.gathered(counters)  # and all have written their part
-        if self.processes.first:
-            write_json(checkpoint / COUNTERS, of_all)
-            self.curves.write(checkpoint)
-            if (run / BEST).exists():
-                link_file(run / BEST, checkpoint / BEST)
-            seal_checkpoint(checkpoint)
-            keep_latest(run, CHECKPOINTS_KEPT)
-        self.processes.wait()
-
-    def resume(self, checkpoint: Path) -> None:
-        """Take up the counters, curves and best weights of a checkpoint; Trainer itself takes up the rest."""
-        counters = read_json(checkpoint / COUNTERS, "make train")[self.processes.number]
-        self.nll.fill_(counters["nll"])
-        self.seen_targets = counters["targets"]
-        self.tokens = counters["tokens"]
-        self.curves.read(checkpoint)
-        # Those of the run are of a later epoch when it was killed between the evaluation and the save that follows.
-        if self.processes.first:
-            best = Path(self.args.output_dir) / BEST
-            best.unlink(missing_ok=True)
-            if (checkpoint / BEST).exists():
-                link_file(checkpoint / BEST, best)
-
     def get_train_dataloader(self) -> DataLoader:
         """Batches of rows; among several processes, this one's share of them."""
-        if self.processes.count == 1:
+        processes = self.setup.processes
+        if processes.count == 1:
             return super().get_train_dataloader()
-        lengths = np.concatenate([block.lengths for block in read_blocks(self.train_dataset)])
-        batches = SharedBatches(lengths, self._train_batch_size, self.args.seed, self.processes)
+        lengths = np.concatenate([block.lengths for block in read_blocks(self.train_dataset)])  # (rows,)
+        sampler = DistributedBatchSampler(lengths, self.args.train_batch_size, self.args.seed, processes)
         pinned = self.args.dataloader_pin_memory
-        return SharedLoader(self.train_dataset, batches, self.data_collator, pin_memory=pinned)
-
-
-def _require_number(loss: float) -> None:
-    if not math.isfinite(loss):
-        raise LockstepError("The training loss is not a number any more.", "Lower train.learning_rate.")
+        return DistributedLoader(self.train_dataset, sampler, self.data_collator, pin_memory=pinned)
 
 
 def disk_needed(weights: int, trained: int) -> int:
@@ -168,10 +135,11 @@ def disk_needed(weights: int, trained: int) -> int:
     return 4 * (trained * (3 * (CHECKPOINTS_KEPT + 1) + 1) + weights)
 
 
-def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: Path) -> TrainingArguments:
-    """Our settings in Trainer's words. folder: where checkpoints go."""
-    arguments = TrainingArguments(
-        output_dir=str(folder),
+def training_arguments(setup: TrainingSetup) -> TrainingArguments:
+    """Our settings in Trainer's words."""
+    settings, hardware = setup.settings, setup.hardware
+    return OneGpuArguments(
+        output_dir=str(setup.folder),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.per_device_batch_size,
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
@@ -186,9 +154,10 @@ def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: P
         torch_compile=settings.compile,
         activation_checkpointing=settings.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
-        seed=seed,
-        data_seed=seed,
+        seed=setup.seed,
+        data_seed=setup.seed,
         eval_strategy="epoch",
+        eval_on_start=True,
         save_strategy="epoch",
         logging_strategy="no",
         logging_nan_inf_filter=False,
@@ -202,93 +171,99 @@ def training_arguments(settings: Train, hardware: Hardware, seed: int, folder: P
         ddp_find_unused_parameters=torch.are_deterministic_algorithms_enabled(),
         ddp_timeout=int(PATIENCE.total_seconds()),
     )
-    # One process uses one GPU: where it sees more, Trainer would spread its batches over them by threads.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
 
 
 def make_trainer(
-    model: PreTrainedModel,
-    splits: dict[str, Dataset],
-    settings: Train,
-    hardware: Hardware,
-    pad_id: int,
-    seed: int,
-    folder: Path,
-    stop: StopRequest,
-    processes: Processes,
+    model: PreTrainedModel, splits: dict[str, Dataset], setup: TrainingSetup, stop: StopRequest
 ) -> SumLossTrainer:
-    """A trainer ready to run or resume; it fills `trainer.curves`.
+    """A trainer ready to run or resume; it fills `trainer.run_state`.
 
     splits: 'train' and 'validation'; without validation rows there is no best epoch and no early stopping.
     """
+    settings, processes = setup.settings, setup.processes
     train, validation = splits["train"], splits["validation"]
-    curves = Curves(settings.early_stopping_patience if len(validation) else 0)
     scored = {"train": train.select(range(min(len(train), max(len(validation), 100)))), "validation": validation}
     # The first process's choice: where a model is to lie in shards, it alone has loaded its weights by now.
-    step = processes.told(choose_step(model, train[0], hardware, settings.packing))
-    quicken(model, hardware.device)
+    step = processes.told(choose_step(model, train[0], setup.hardware, settings.packing))
+    replace_layers(model, setup.hardware.device)
+    curves = Curves(settings.early_stopping_patience if len(validation) else 0)
+    run_state = RunState(setup.folder, LossMeter(setup.hardware.device), curves, processes)
     trainer = SumLossTrainer(
-        step=step,
-        hardware=hardware,
-        pad_id=pad_id,
-        curves=curves,
-        processes=processes,
+        setup,
+        step,
+        run_state,
         model=model,
-        args=training_arguments(settings, hardware, seed, folder),
+        args=training_arguments(setup),
         train_dataset=train,
         eval_dataset=scored,
-        data_collator=lambda rows: collate(rows, pad_id, step.layout),
+        data_collator=lambda rows: collate(rows, setup.pad_id, step.layout),
     )
-    trainer.add_callback(Curve(curves, trainer, folder / BEST if len(validation) and settings.keep == "best" else None))
-    trainer.add_callback(Progress(trainer))
-    trainer.add_callback(Saver(settings.checkpoint_minutes, stop, processes))
     trainer.remove_callback(PrinterCallback)
+    # In this order: curves before what judges them, a complete checkpoint before the stop that it was saved for.
+    trainer.add_callback(CurveRecorder(run_state))
+    if len(validation) and settings.keep == "best":
+        trainer.add_callback(BestWeights(run_state))
+    trainer.add_callback(EarlyStopping(curves))
+    trainer.add_callback(Progress(run_state))
+    trainer.add_callback(CheckpointFinisher(run_state))
+    trainer.add_callback(SaveAndStop(settings.checkpoint_minutes, stop, processes))
     if processes.number:
-        torch.manual_seed(seed + processes.number)  # each drops out activations of its own
+        torch.manual_seed(setup.seed + processes.number)  # each drops out activations of its own
     return trainer
 
 
 def run(trainer: SumLossTrainer) -> None:
-    """Train to the end from the latest whole checkpoint of this run, if there is one.
+    """Train to the end, from the run's latest whole checkpoint if there is one.
 
-    Raises Stopped after a requested stop, once a checkpoint is written; LockstepError when a GPU's memory is full.
+    Raises Stopped after a requested stop, once a checkpoint is written; LockstepError when a GPU's memory is full, the
+    loss is not finite or a checkpoint can't be written.
     """
-    folder = Path(trainer.args.output_dir)
-    checkpoint = trainer.processes.told(latest_whole(folder) if trainer.processes.first else None)
+    processes = trainer.setup.processes
+    checkpoint = processes.told(latest_whole(trainer.setup.folder) if processes.first else None)
     if checkpoint is not None:
-        trainer.resume(checkpoint)
+        _resume(trainer, checkpoint)
         say("train", f"goes on from the checkpoint of step {checkpoint_step(checkpoint)}")
-    if checkpoint is None or not trainer.curves.patience_is_over:
-        try:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        except torch.OutOfMemoryError:
-            raise LockstepError(
-                "The memory of the GPU is full.",
-                "Halve train.per_device_batch_size and double train.gradient_accumulation_steps, set "
-                "train.gradient_checkpointing to true or train.method to lora, or see docs/scaling.md.",
-            ) from None
-    else:
-        trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-        trainer._load_from_checkpoint(str(checkpoint))
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except torch.OutOfMemoryError:
+        raise LockstepError(
+            "The memory of the GPU is full.",
+            "Halve train.per_device_batch_size and double train.gradient_accumulation_steps, set "
+            "train.gradient_checkpointing to true or train.method to lora, or see docs/scaling.md.",
+        ) from None
+    except Exception:
+        # Trainer clears should_evaluate once an evaluation is done, and should_save once a checkpoint is written.
+        saving = trainer.control.should_save and not trainer.control.should_evaluate
+        if not saving:
+            raise
+        with writing(CHECKPOINTS):
+            raise
+
+
+def _resume(trainer: SumLossTrainer, checkpoint: Path) -> None:
+    """Load what Trainer does not load itself, and let it start where the checkpoint ends."""
+    trainer.run_state.load(checkpoint)
+    trainer.args.eval_on_start = False
+    curves = trainer.run_state.curves
+    if curves.patience_is_over:  # no epoch is left: Trainer loads the checkpoint and ends
+        trainer.args.num_train_epochs = len(curves.epochs) - 1  # the first point is before training
 
 
 def finished_model(trainer: SumLossTrainer, build: Callable[[], Any]) -> Any | None:
-    """What run trained, with the best weights put back where they are kept; None in all processes but the first.
+    """The trained model, with the best epoch's weights where those are kept; None in all processes but the first.
 
     build: makes the model anew, to take up weights that lie in shards. Raises LockstepError when the disk gives back
     other best weights than were written.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     gathered = gather_weights(model) if trainer.is_fsdp_enabled else {}
-    if not trainer.processes.first:
+    if not trainer.setup.processes.first:
         return None
     if gathered:
         model = build()
         put_weights(model, gathered)
-    folder = Path(trainer.args.output_dir)
-    if (folder / BEST).exists():
-        last = folder / f"checkpoint-{trainer.state.global_step}"
+    if trainer.run_state.best_weights.exists():
+        last = trainer.setup.folder / f"checkpoint-{trainer.state.global_step}"
         if not is_intact(last):
             raise LockstepError(f"{last} is damaged.", "Run again: training goes on from what is whole.")
         put_weights(model, load_weights(last / BEST))

@@ -1,7 +1,8 @@
-"""Attention for rows that lie end to end in one line: each row sees itself alone, and nothing is padded but here.
+"""Variable-length causal attention for rows packed end to end into one line: each row attends to itself only.
 
-The line's `attention_mask` is not a mask but the rows' bounds, int32 (1, 1, 1, rows + 1): Transformers hands a
-mask of four dimensions to the attention function as it is, through gradient checkpointing and wrappers too.
+The line's `attention_mask` is no mask but cu_seqlens, the rows' cumulative lengths, int32 (1, 1, 1, rows + 1):
+Transformers hands a mask of four dimensions to the attention function unchanged, through gradient checkpointing and
+wrappers too. Shapes: B batch, T tokens of the line, L longest row of a group, D head size.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ NAME = "row_attention"
 SHORT = 256  # tokens: up to here two matrix products and a softmax are faster on a CPU than its fused kernel's backward
 
 
-@torch.compiler.disable  # the rows' lengths differ from step to step: compiled, each set of them would be made anew
+@torch.compiler.disable  # row lengths differ from step to step, and each new set of them would be compiled again
 def attend(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -30,31 +31,35 @@ def attend(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention, row by row where `attention_mask` holds bounds; else Transformers' own for 'sdpa'.
+    """Causal attention, row by row where `attention_mask` holds cu_seqlens; else Transformers' own for 'sdpa'.
 
     query (B, heads, T, D), key and value (B, fewer or as many heads, T, D); returns (B, T, heads, D). The longest row
-    of a line comes first, as batches.collate puts them.
+    of a line comes first, as batches.collate arranges them. Raises NotImplementedError for attention dropout, sliding
+    windows and soft-capping.
     """
     if attention_mask is None or attention_mask.dtype != torch.int32:
-        attended = sdpa_attention_forward(
+        output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-        return attended[0], None
+        return output, None  # (B, T, heads, D)
     if dropout or kwargs.get("sliding_window") or kwargs.get("softcap"):
         raise NotImplementedError("row_attention knows plain causal attention only")
-    key, value = (repeat_kv(part, query.shape[1] // part.shape[1]) for part in (key, value))
+    repeats = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, repeats), repeat_kv(value, repeats)  # (1, heads, T, D)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    bounds = attention_mask.flatten().tolist()
-    groups = group_rows(tuple(end - start for start, end in pairwise(bounds)))
+    cu_seqlens = attention_mask.flatten().tolist()  # (rows + 1,)
+    groups = group_rows(tuple(end - start for start, end in pairwise(cu_seqlens)))
     sizes = [sum(lengths) for lengths in groups]
-    pieces = zip(query.split(sizes, 2), key.split(sizes, 2), value.split(sizes, 2), groups, strict=True)
-    attended = [(_short if lengths[0] <= SHORT else _long)(q, k, v, lengths, scale) for q, k, v, lengths in pieces]
-    return torch.cat(attended, dim=2).transpose(1, 2), None
+    # Each (1, heads, tokens of the group, D):
+    parts = zip(query.split(sizes, 2), key.split(sizes, 2), value.split(sizes, 2), groups, strict=True)
+    outputs = [(_short if lengths[0] <= SHORT else _long)(q, k, v, lengths, scale) for q, k, v, lengths in parts]
+    return torch.cat(outputs, dim=2).transpose(1, 2), None  # (1, T, heads, D)
 
 
 @lru_cache(maxsize=64)
 def group_rows(lengths: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Neighbouring rows of similar length: none is shorter than half the first, and short and long ones are apart."""
+    """Neighbouring rows of similar length: none is shorter than half the first, and a group has either short or long
+    rows (see SHORT)."""
     groups: list[list[int]] = []
     for length in lengths:
         first = groups[-1][0] if groups else 0
@@ -66,74 +71,86 @@ def group_rows(lengths: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def _short(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lengths: tuple[int, ...], scale: float) -> torch.Tensor:
-    """(1, heads, T, D) Rows padded to the longest, whose padding comes last and so is never seen by a causal row."""
+    """q, k, v (1, heads, T, D) -> (1, heads, T, D), as one batch of rows padded to the longest.
+
+    Padding comes last in a row, so under the causal mask no real query sees it.
+    """
     padding = _padding(lengths)
     heads, size = q.shape[1], q.shape[3]
 
-    def pad(part: torch.Tensor) -> torch.Tensor:  # (1, heads, T, D) -> (rows, heads, longest, D)
-        tokens = _Pad.apply(part[0].transpose(0, 1), padding)
-        return tokens.view(len(lengths), lengths[0], heads, size).transpose(1, 2)
+    def pad(part: torch.Tensor) -> torch.Tensor:
+        tokens = _Pad.apply(part[0].transpose(0, 1), padding)  # (1, heads, T, D) -> (rows * L, heads, D)
+        return tokens.view(len(lengths), lengths[0], heads, size).transpose(1, 2)  # (rows, heads, L, D)
 
-    scores = (pad(q) * scale) @ pad(k).transpose(-1, -2)
-    attended = scores.masked_fill(padding.unseen, float("-inf")).softmax(-1).to(v.dtype) @ pad(v)
-    return _Unpad.apply(attended.transpose(1, 2).reshape(-1, heads, size), padding).transpose(0, 1)[None]
+    scores = (pad(q) * scale) @ pad(k).transpose(-1, -2)  # (rows, heads, L, L)
+    weights = scores.masked_fill(padding.causal_mask, float("-inf")).softmax(-1).to(v.dtype)  # (rows, heads, L, L)
+    output = (weights @ pad(v)).transpose(1, 2).reshape(-1, heads, size)  # (rows * L, heads, D)
+    return _Unpad.apply(output, padding).transpose(0, 1)[None]  # (1, heads, T, D)
 
 
 def _long(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lengths: tuple[int, ...], scale: float) -> torch.Tensor:
-    """(1, heads, T, D) The fused kernel, a row at a time."""
+    """q, k, v (1, heads, T, D) -> (1, heads, T, D), by the fused kernel, one row at a time."""
     rows = zip(q.split(lengths, 2), k.split(lengths, 2), v.split(lengths, 2), strict=True)
     attention = functional.scaled_dot_product_attention
-    return torch.cat([attention(*row, is_causal=True, scale=scale) for row in rows], dim=2)
+    return torch.cat([attention(*row, is_causal=True, scale=scale) for row in rows], dim=2)  # (1, heads, T, D)
 
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """apart (rows * longest,): the token of each padded place, any where it has none. together (T,): the place of each
-    token. empty (rows * longest, 1, 1): places without a token. unseen (longest, longest): keys a query may not see."""
+    """How the T tokens of a group map to a padded batch of rows of L positions.
 
-    apart: torch.Tensor
-    together: torch.Tensor
-    empty: torch.Tensor
-    unseen: torch.Tensor
+    pad_index (rows * L,): the token at each padded position, 0 at padding. unpad_index (T,): the padded position of
+    each token. is_padding (rows * L, 1, 1). causal_mask (L, L): True where a query (first axis) may not see a key.
+    """
+
+    pad_index: torch.Tensor
+    unpad_index: torch.Tensor
+    is_padding: torch.Tensor
+    causal_mask: torch.Tensor
 
 
 class _Pad(torch.autograd.Function):
-    """Rows end to end -> rows apart. Its gradient, and that of the way back, is a plain choice of places: torch's own
-    adds up, which takes long where it has to be repeatable."""
+    """Packed tokens (T, heads, D) -> padded rows (rows * L, heads, D).
+
+    Its gradient, and that of _Unpad, is a plain selection: torch's own adds up, which is slow where it has to be
+    deterministic.
+    """
 
     @staticmethod
     def forward(ctx: Any, tokens: torch.Tensor, padding: Padding) -> torch.Tensor:
         ctx.padding = padding
-        return tokens.index_select(0, padding.apart)
+        return tokens.index_select(0, padding.pad_index)  # (rows * L, heads, D)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return gradients[0].index_select(0, ctx.padding.together), None
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return grad_outputs[0].index_select(0, ctx.padding.unpad_index), None  # (T, heads, D)
 
 
 class _Unpad(torch.autograd.Function):
-    """Rows apart -> rows end to end."""
+    """Padded rows (rows * L, heads, D) -> packed tokens (T, heads, D)."""
 
     @staticmethod
-    def forward(ctx: Any, places: torch.Tensor, padding: Padding) -> torch.Tensor:
+    def forward(ctx: Any, padded: torch.Tensor, padding: Padding) -> torch.Tensor:
         ctx.padding = padding
-        return places.index_select(0, padding.together)
+        return padded.index_select(0, padding.unpad_index)  # (T, heads, D)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return gradients[0].index_select(0, ctx.padding.apart).masked_fill_(ctx.padding.empty, 0), None
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, None]:
+        grad_padded = grad_outputs[0].index_select(0, ctx.padding.pad_index)  # (rows * L, heads, D)
+        return grad_padded.masked_fill_(ctx.padding.is_padding, 0), None
 
 
 @lru_cache(maxsize=64)
 def _padding(lengths: tuple[int, ...]) -> Padding:
-    longest = lengths[0]
-    places = torch.arange(longest)
-    ends = torch.tensor(lengths).cumsum(0)
-    starts = ends - torch.tensor(lengths)
-    real = places < torch.tensor(lengths)[:, None]
-    apart = torch.where(real, starts[:, None] + places, 0).flatten()
-    empty = ~real.flatten()
-    return Padding(apart, (~empty).nonzero().squeeze(1), empty[:, None, None], places[None] > places[:, None])
+    sizes = torch.tensor(lengths)  # (rows,)
+    positions = torch.arange(lengths[0])  # (L,)
+    starts = sizes.cumsum(0) - sizes  # (rows,)
+    is_real = positions < sizes[:, None]  # (rows, L)
+    pad_index = torch.where(is_real, starts[:, None] + positions, 0).flatten()  # (rows * L,)
+    unpad_index = is_real.flatten().nonzero().squeeze(1)  # (T,)
+    is_padding = ~is_real.flatten()[:, None, None]  # (rows * L, 1, 1)
+    causal_mask = positions[None] > positions[:, None]  # (L, L)
+    return Padding(pad_index, unpad_index, is_padding, causal_mask)
 
 
 ALL_ATTENTION_FUNCTIONS.register(NAME, attend)

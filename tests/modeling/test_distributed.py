@@ -24,7 +24,7 @@ from lockstep.modeling.launch import launched, processes_on_this_machine, proces
 from lockstep.modeling.scoring import score_rows
 from lockstep.modeling.token_losses import token_losses
 from lockstep.modeling.worker_output import Relayed
-from lockstep.training.distributed_sampler import SharedBatches, SharedLoader, collated
+from lockstep.training.distributed_sampler import DistributedBatchSampler, DistributedLoader, collate_share
 from lockstep.training.step import TrainingStep
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -43,8 +43,8 @@ def device(name: str = "auto", threads: Any = "auto") -> Device:
 @pytest.mark.parametrize(("rows", "count"), [(12, 2), (13, 3), (7, 4), (1, 2), (17, 4)])
 def test_each_step_has_the_rows_it_would_have_in_one_process(rows: int, count: int) -> None:
     lengths = [5 + 7 * row % 11 for row in range(rows)]
-    whole = SharedBatches(lengths, 4 * count, 42, ALONE)
-    shares = [SharedBatches(lengths, 4, 42, one) for one in of(count)]
+    whole = DistributedBatchSampler(lengths, 4 * count, 42, ALONE)
+    shares = [DistributedBatchSampler(lengths, 4, 42, one) for one in of(count)]
     for epoch in (0, 1):
         for batches in (whole, *shares):
             batches.set_epoch(epoch)
@@ -56,7 +56,7 @@ def test_each_step_has_the_rows_it_would_have_in_one_process(rows: int, count: i
 
 def test_processes_have_about_as_many_tokens_in_each_step() -> None:
     lengths = [20 + row * row for row in range(32)]
-    shares = [SharedBatches(lengths, 8, 42, one) for one in of(4)]
+    shares = [DistributedBatchSampler(lengths, 8, 42, one) for one in of(4)]
     for parts in zip(*shares, strict=True):
         tokens = [sum(lengths[row] for row in part) for part in parts]
         assert [len(part) for part in parts] == [8] * 4
@@ -71,7 +71,7 @@ def test_epochs_are_shuffled_as_accelerate_shuffles_them_for_one_process() -> No
     rows = list(range(10))
     plain = DataLoader(rows, batch_size=4, sampler=RandomSampler(rows), collate_fn=list)  # type: ignore[arg-type]
     theirs = prepare_data_loader(plain, num_processes=1, process_index=0, use_seedable_sampler=True, data_seed=7)
-    ours = SharedLoader(rows, SharedBatches([3] * 10, 4, 7, ALONE), list)  # type: ignore[arg-type]
+    ours = DistributedLoader(rows, DistributedBatchSampler([3] * 10, 4, 7, ALONE), list)  # type: ignore[arg-type]
     for epoch in (0, 1, 3):
         theirs.set_epoch(epoch)
         ours.set_epoch(epoch)
@@ -80,7 +80,7 @@ def test_epochs_are_shuffled_as_accelerate_shuffles_them_for_one_process() -> No
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_a_share_without_rows_adds_nothing_and_still_has_gradients(model: Any, fused: bool) -> None:
-    batch = collated([], lambda rows: collate(rows, 0, "line"))
+    batch = collate_share([], lambda rows: collate(rows, 0, "line"))
     assert (batch["tokens"], batch["targets"].numel()) == (0, 0)
     loss = TrainingStep("line", fused).loss(model, batch)
     loss.backward()

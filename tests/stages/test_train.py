@@ -1,19 +1,24 @@
 """The train stage on tiny data: what it writes, and that the settings do what they say."""
 
+import ast
 import time
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from projects import Project, hashes
 from training_runs import FINETUNED, losses, trained, validation_loss, weights, written
-from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
+from transformers import TrainingArguments
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2LMHeadModel
 
 from lockstep.core.checksums import write_manifest
 from lockstep.core.errors import LockstepError
 from lockstep.core.settings import load_params
 from lockstep.modeling.device import Hardware
 from lockstep.training import callbacks, trainer
+from lockstep.training.checkpoints import latest_whole
 
 
 def test_training_lowers_the_loss_and_writes_model_figures_and_curves(after: Project) -> None:
@@ -130,6 +135,8 @@ def test_a_loss_that_is_no_number_is_one_clear_line(
     with pytest.raises(LockstepError, match=r"loss is not a number any more\. Lower train\.learning_rate"):
         after.run("train")
     assert sorted(hashes("models/finetuned")) == FINETUNED
+    [folder] = [path for path in Path(".checkpoints").iterdir() if path.is_dir()]
+    assert latest_whole(folder) is None  # none of its checkpoints can be resumed
 
 
 def test_a_full_gpu_says_what_takes_less(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,11 +159,55 @@ def test_every_setting_reaches_the_trainer(project: Project, tmp_path: Path) -> 
         warmup_ratio=0.2,
         lr_schedule="cosine",
     )
-    made = trainer.training_arguments(load_params().train, Hardware("cpu", "bf16", 1), 7, tmp_path)
-    assert (made.num_train_epochs, made.per_device_train_batch_size, made.gradient_accumulation_steps) == (2, 8, 3)
-    assert (made.learning_rate, made.weight_decay, made.max_grad_norm) == (0.01, 0.15, 0.7)
-    assert (made.lr_scheduler_type, made.warmup_steps) == ("cosine", 0.2)
-    assert (made.seed, made.data_seed, made.bf16, made.output_dir) == (7, 7, True, str(tmp_path))
+    setup = trainer.TrainingSetup(load_params().train, Hardware("cpu", "bf16", 1), 0, 7, tmp_path)
+    args = trainer.training_arguments(setup)
+    assert (args.num_train_epochs, args.per_device_train_batch_size, args.gradient_accumulation_steps) == (2, 8, 3)
+    assert (args.learning_rate, args.weight_decay, args.max_grad_norm) == (0.01, 0.15, 0.7)
+    assert (args.lr_scheduler_type, args.warmup_steps) == ("cosine", 0.2)
+    assert (args.seed, args.data_seed, args.bf16, args.output_dir) == (7, 7, True, str(tmp_path))
+
+
+@pytest.mark.parametrize(("visible", "used"), [(0, 0), (1, 1), (4, 1)])
+def test_a_process_uses_one_gpu_however_many_it_sees(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: int, used: int
+) -> None:
+    setup = trainer.TrainingSetup(load_params().train, Hardware("cpu", "fp32", 1), 0, 7, tmp_path)
+    args = trainer.training_arguments(setup)
+    monkeypatch.setattr(TrainingArguments, "n_gpu", visible)
+    assert (args.n_gpu, args.train_batch_size) == (used, 8)
+
+
+@pytest.mark.parametrize("module", [trainer, callbacks])
+def test_no_private_name_of_transformers_is_used(module: ModuleType) -> None:
+    """Private names may move with every release of Transformers; these files have none, not even of their own."""
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):  # what a class overrides
+            names |= {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
+            names |= {name.id for item in node.body for name in ast.walk(item) if isinstance(name, ast.Name)}
+        if isinstance(node, ast.Call):
+            names |= {keyword.arg or "" for keyword in node.keywords}
+            names |= {
+                text.value for text in node.args if isinstance(text, ast.Constant) and isinstance(text.value, str)
+            }
+        if isinstance(node, ast.ImportFrom):
+            names |= {part for alias in node.names for part in [alias.name, *str(node.module).split(".")]}
+    assert {name for name in names if name.startswith("_") and not name.endswith("__")} <= {"_"}
+
+
+def test_the_count_of_targets_leaves_no_label_to_the_model(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[list[str], int]] = []
+    forward = GPT2LMHeadModel.forward
+
+    def watched(self: Any, **inputs: Any) -> Any:
+        given.append((sorted(inputs), self.training))
+        return forward(self, **inputs)
+
+    monkeypatch.setattr(GPT2LMHeadModel, "forward", watched)
+    trained(after, epochs=1, gradient_accumulation_steps=2)
+    names = {name for inputs, training_mode in given if training_mode for name in inputs}
+    assert names == {"attention_mask", "input_ids", "position_ids", "use_cache"}
 
 
 @pytest.mark.parametrize(("schedule", "last"), [("linear", 0.0), ("cosine", 0.0), ("constant", 0.01)])

@@ -20,10 +20,10 @@ from lockstep.core.entry_point import LAUNCHED_BY
 from lockstep.core.errors import Stopped
 from lockstep.core.settings import Model
 from lockstep.core.stage_deps import stage_deps
+from lockstep.modeling import stopping
 from lockstep.modeling.device import Hardware
-from lockstep.training import checkpoints
+from lockstep.modeling.stopping import StopRequest
 from lockstep.training.checkpoints import (
-    StopRequest,
     fingerprint,
     hash_paths,
     keep_latest,
@@ -241,7 +241,7 @@ def test_among_several_processes_the_same_signal_from_two_sides_counts_once(monk
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.reason == "stopped by SIGTERM"
-        monkeypatch.setattr(checkpoints, "ECHO_SECONDS", 0.0)
+        monkeypatch.setattr(stopping, "ECHO_SECONDS", 0.0)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -250,7 +250,7 @@ def test_one_of_several_processes_notes_that_the_stage_above_its_launcher_is_gon
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     above = psutil.Process(os.getppid()).ppid()
-    monkeypatch.setattr(checkpoints, "PARENT_SECONDS", 0.01)
+    monkeypatch.setattr(stopping, "PARENT_SECONDS", 0.01)
     for stage, gone in ((above, False), (above + 1, True)):
         monkeypatch.setenv(LAUNCHED_BY, str(stage))
         with StopRequest() as stop:
@@ -268,7 +268,7 @@ def test_one_signal_to_a_stage_that_saves_because_its_parent_died_does_not_cost_
 
 
 def test_the_death_of_the_parent_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "PARENT_SECONDS", 0.01)
+    monkeypatch.setattr(stopping, "PARENT_SECONDS", 0.01)
     with StopRequest() as stop:
         assert stop.reason == ""
         monkeypatch.setattr(os, "getppid", lambda: 1)

@@ -144,7 +144,7 @@ def test_damage_to_the_best_weights_at_the_very_end_is_told_and_healed_by_anothe
 ) -> None:
     whole = best_is_the_first_epoch(after)
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Saver, "on_train_end", lambda self, args, *_, **__: damage(args), raising=False)
+        patch.setattr(callbacks.SaveAndStop, "on_train_end", lambda self, args, *_, **__: damage(args), raising=False)
         with pytest.raises(LockstepError, match=r"checkpoint-24 is damaged\. Run again: training goes on from what is"):
             after.run("train")
     after.run("train")
@@ -155,24 +155,30 @@ def damage(args: Any) -> None:
     flip_bit(Path(args.output_dir) / "checkpoint-24" / "best.safetensors")
 
 
+KILLED_AT = {"before": (trainer.SumLossTrainer, "save_model"), "unsealed": (callbacks.CheckpointFinisher, "on_save")}
+
+
 @pytest.mark.parametrize("keep", ["best", "last"])
-def test_killed_between_an_evaluation_and_its_checkpoint_it_ends_with_the_same_bytes(
-    after: Project, monkeypatch: pytest.MonkeyPatch, keep: str
+@pytest.mark.parametrize("moment", KILLED_AT)
+def test_killed_between_an_evaluation_and_its_complete_checkpoint_it_ends_with_the_same_bytes(
+    after: Project, monkeypatch: pytest.MonkeyPatch, keep: str, moment: str
 ) -> None:
     after.set("train", keep=keep, epochs=3)
     after.run("train")
     whole = written()
-    save = trainer.SumLossTrainer._save_checkpoint
+    owner, method = KILLED_AT[moment]
+    original = getattr(owner, method)
 
-    def killed(self: Any, *rest: Any) -> None:
-        if self.state.global_step == 12:
+    def killed(self: Any, *rest: Any, **named: Any) -> None:
+        if len(self.run_state.curves.steps) == 12:  # the end of the second epoch
             raise KeyboardInterrupt
-        save(self, *rest)
+        original(self, *rest, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.SumLossTrainer, "_save_checkpoint", killed)
+        patch.setattr(owner, method, killed)
         with pytest.raises(KeyboardInterrupt):
             after.run("train")
+    assert bool(list(Path(".checkpoints").glob("*/checkpoint-12"))) == (moment == "unsealed")
     after.run("train")
     assert written() == whole
 
@@ -205,13 +211,13 @@ def test_a_changed_setting_starts_afresh(after: Project, monkeypatch: pytest.Mon
 
 def test_minutes_between_checkpoints_are_kept(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
-    whole = callbacks.Saver.on_save
+    whole = callbacks.SaveAndStop.on_save
 
     def on_save(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
         saved.append(state.global_step)
         whole(self, args, state, control, **rest)
 
-    monkeypatch.setattr(callbacks.Saver, "on_save", on_save)
+    monkeypatch.setattr(callbacks.SaveAndStop, "on_save", on_save)
     trained(after, checkpoint_minutes=1e-9, epochs=1)
     assert saved == [1, 2, 3, 4, 5, 6]
 

@@ -12,7 +12,7 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from lockstep.modeling.collate import collate
 from lockstep.modeling.device import Hardware
 from lockstep.training import fused_cross_entropy, varlen_attention
-from lockstep.training.fast_layers import QuickDropout, quicken
+from lockstep.training.fast_layers import FastDropout, replace_layers
 from lockstep.training.step import TrainingStep, choose_step
 from lockstep.training.varlen_attention import group_rows
 
@@ -111,15 +111,15 @@ def test_rows_of_similar_length_are_grouped(lengths: tuple[int, ...], groups: li
     assert group_rows(lengths) == groups
 
 
-def test_the_output_layer_in_pieces_gives_the_loss_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused_cross_entropy, "BLOCK", 3)
-    monkeypatch.setattr(fused_cross_entropy, "TILE", 16)
-    monkeypatch.setattr(fused_cross_entropy, "PIECE_BYTES", {"cpu": 4 * 50 * 7})  # seven rows of 50 logits
+def test_the_output_layer_in_chunks_gives_the_loss_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused_cross_entropy, "SOFTMAX_ROWS", 3)
+    monkeypatch.setattr(fused_cross_entropy, "VOCABULARY_TILE", 16)
+    monkeypatch.setattr(fused_cross_entropy, "CHUNK_BYTES", {"cpu": 4 * 50 * 7})  # seven rows of 50 logits
     hidden, weight = torch.randn(40, 8, requires_grad=True), torch.randn(50, 8, requires_grad=True)
-    places, targets = torch.randperm(40)[:31], torch.randint(0, 50, (31,))
-    expected = functional.cross_entropy(hidden[places] @ weight.t(), targets, reduction="sum")
+    target_index, targets = torch.randperm(40)[:31], torch.randint(0, 50, (31,))
+    expected = functional.cross_entropy(hidden[target_index] @ weight.t(), targets, reduction="sum")
     wanted = torch.autograd.grad(expected * 0.5, (hidden, weight))
-    found = fused_cross_entropy.OutputLoss.apply(hidden, weight, places, targets)
+    found = fused_cross_entropy.FusedCrossEntropy.apply(hidden, weight, target_index, targets)
     assert float(found.detach()) == pytest.approx(float(expected.detach()), rel=1e-6)
     for gradient, right in zip(torch.autograd.grad(found * 0.5, (hidden, weight)), wanted, strict=True):
         assert torch.allclose(gradient, right, atol=1e-5)
@@ -128,7 +128,7 @@ def test_the_output_layer_in_pieces_gives_the_loss_of_the_whole(monkeypatch: pyt
 def test_a_hopeless_target_has_a_finite_loss() -> None:
     hidden, weight = torch.tensor([[1000.0]], requires_grad=True), torch.tensor([[1.0], [-1.0]])
     assert float(
-        fused_cross_entropy.OutputLoss.apply(hidden, weight, torch.tensor([0]), torch.tensor([1])).detach()
+        fused_cross_entropy.FusedCrossEntropy.apply(hidden, weight, torch.tensor([0]), torch.tensor([1])).detach()
     ) == pytest.approx(2000.0)
 
 
@@ -157,37 +157,48 @@ def test_a_model_that_scales_its_logits_keeps_them() -> None:
         assert found == pytest.approx(float(plain_loss(model, rows)), rel=1e-5)
 
 
-def test_quick_dropout_drops_its_share_and_keeps_the_mean() -> None:
+def test_fast_dropout_drops_its_share_and_keeps_the_mean() -> None:
     torch.manual_seed(0)
     states = torch.ones(300_001, requires_grad=True)
-    kept = QuickDropout(0.3)(states)
+    kept = FastDropout(0.3)(states)
     kept.sum().backward()
     assert float((kept == 0).float().mean()) == pytest.approx(0.3, abs=0.005)
     assert float(kept.mean().detach()) == pytest.approx(1, abs=0.01)
     assert torch.equal(states.grad, kept.detach())
-    assert torch.equal(QuickDropout(0.3).eval()(states), states)
+    assert torch.equal(FastDropout(0.3).eval()(states), states)
 
 
-def test_quick_dropout_repeats_with_the_seed() -> None:
+def test_fast_dropout_repeats_with_the_seed() -> None:
     drawn = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        drawn.append(QuickDropout(0.5)(torch.ones(999)))
+        drawn.append(FastDropout(0.5)(torch.ones(999)))
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
 
 
 def test_a_gpu_keeps_its_own_dropout() -> None:
     model = make(SHAPES["gpt2"])
-    quicken(model, "cuda")
-    assert not any(isinstance(module, QuickDropout) for module in model.modules())
+    replace_layers(model, "cuda")
+    assert not any(isinstance(module, FastDropout) for module in model.modules())
     assert any(type(module) is torch.nn.GELU for module in model.modules())
 
 
-def test_quickened_layers_compute_the_same() -> None:
+def test_replaced_layers_compute_the_same() -> None:
     model, ids = make(SHAPES["gpt2"]), torch.arange(50)[None]
     with torch.no_grad():
         expected = model(ids).logits
-        quicken(model, "cpu")
+        replace_layers(model, "cpu")
         assert torch.allclose(model(ids).logits, expected, atol=1e-6)
-    assert {type(module) for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {QuickDropout}
+    assert {type(module) for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {FastDropout}
+
+
+def test_a_bf16_product_reads_no_memory_that_nobody_wrote() -> None:
+    states, weight = torch.ones(3, 8, dtype=torch.bfloat16), torch.ones(50, 8, dtype=torch.bfloat16)
+    torch.use_deterministic_algorithms(True)  # new memory is filled with NaN then
+    try:
+        logits = fused_cross_entropy._logits(states, weight)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert logits.stride() == (64, 1)
+    assert torch.equal(logits.as_strided((3, 14), (64, 1), 50), torch.zeros(3, 14, dtype=torch.bfloat16))

@@ -44,8 +44,8 @@ def test_a_small_project_comes_out_bit_exact(inside: None) -> None:
 def test_a_seed_taken_from_the_clock_is_found(inside: None) -> None:
     path = Path("lockstep/training/trainer.py")
     code = path.read_text(encoding="utf-8")
-    assert code.count(" seed=seed,") == 1
-    path.write_text(code.replace(" seed=seed,", " seed=__import__('time').time_ns() % 2**31,"), encoding="utf-8")
+    assert code.count(" seed=setup.seed,") == 1
+    path.write_text(code.replace(" seed=setup.seed,", " seed=__import__('time').time_ns() % 2**31,"), encoding="utf-8")
     dvc("repro")
     commit()
     ended, lines, errors = verify()
