@@ -30,6 +30,7 @@ repro: setup  ## run what has changed, from data to exported model
 
 prepare tokenize train evaluate export: setup  ## one stage and those before it, where they changed
 	@dvc repro $@
+	@$(if $(filter evaluate export,$@),python -m lockstep report)
 
 restore: recheck  ## data, model and figures of the last commit again; params.yaml and data/raw stay as they are
 	@git checkout --quiet HEAD -- dvc.lock metrics

@@ -1,8 +1,7 @@
 """evaluate: the base and the fine-tuned model on the same test rows.
 
 Reads the splits, the base and models/finetuned; writes metrics/evaluate.json, answers.jsonl and samples.md, and the
-curves and charts in metrics/plots; then has the report lay them out as metrics/report.html. As many processes as
-train together on this machine share the work.
+curves and charts in metrics/plots. As many processes as train together on this machine share the work.
 """
 
 if not __package__:
@@ -36,7 +35,7 @@ def evaluate(params: "Params") -> None:
     from lockstep.artifacts.prompt import read_prompt
     from lockstep.core.checksums import check_manifest
     from lockstep.core.console import say
-    from lockstep.core.paths import FINETUNED, PREPARED, REPORT, SAMPLES, TOKENIZED
+    from lockstep.core.paths import FINETUNED, PREPARED, SAMPLES, TOKENIZED
     from lockstep.core.provenance import folder_files, write_provenance
     from lockstep.core.tracking import track
     from lockstep.evaluation.results import answer_lines, answer_texts, evaluation_metrics, write_evidence
@@ -56,7 +55,7 @@ def evaluate(params: "Params") -> None:
     connect(processes, hardware.device)
     prompt = read_prompt(FINETUNED, "make train")
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
-    held_out = read_held_out(prompt.kind, tokenizer, params.evaluate, params.split.near_duplicate_threshold, processes)
+    held_out = read_held_out(prompt.kind, tokenizer, params.evaluate, processes)
     loaders = {
         "base": lambda: build_model(params.model, tokenizer),
         "tuned": lambda: load_model(FINETUNED, "models/finetuned"),
@@ -75,24 +74,9 @@ def evaluate(params: "Params") -> None:
     lines = answer_lines(held_out, texts, answers)
     write_evidence(metrics, lines, scored, held_out.kind, params.evaluate.show)
     write_provenance("evaluate", folder_files(FINETUNED))
-    lay_out_report()
-    track("evaluate", params, metrics, artifacts=[path for path in (SAMPLES, REPORT) if path.exists()])
+    track("evaluate", params, metrics, artifacts=[SAMPLES])
     for text in [*caveats(metrics), verdict(metrics)]:
         say("evaluate", text)
-
-
-def lay_out_report() -> None:
-    """Run the report command. It is no part of this stage: how the report looks changes no figure, so neither it nor what
-    git says about the last commit may make DVC evaluate again."""
-    import os
-    import subprocess
-    import sys
-    from pathlib import Path
-
-    root = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-m", "lockstep", "report", "--quiet"]
-    subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """prepare: your files -> clean rows without duplicates, split so that nothing held out was learnt.
 
 Reads what data.path, data.files and data.corrections name; writes data/prepared/{train,validation,test}.jsonl,
-rejects.jsonl (every row left out, with file, line and reason) and metrics/prepare.json.
+rejects.jsonl (every row left out, with file, line and reason), leakage.json (what the splits share, counted from their
+files) and metrics/prepare.json.
 """
 
 if not __package__:
@@ -17,7 +18,7 @@ def main() -> None:
     from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines
     from lockstep.core.checksums import write_manifest
     from lockstep.core.console import say
-    from lockstep.core.paths import PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
+    from lockstep.core.paths import LEAKAGE, PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
     from lockstep.core.provenance import write_provenance
     from lockstep.core.settings import load_params
     from lockstep.core.tracking import track
@@ -46,6 +47,7 @@ def main() -> None:
         else:
             texts = leave_out_known(paths)
             written, leaks, noted.left_aside["known_paragraphs"] = texts.texts, texts.leakage, texts.left_out
+        write_json(folder / LEAKAGE.name, leaks)
         metrics = prepare_metrics(spool, rows, kind, noted, written, leaks)
         write_manifest(folder)
     write_json(PREPARE_METRICS, metrics)

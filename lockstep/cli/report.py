@@ -1,6 +1,6 @@
 """report: lay out what the stages wrote as one page, metrics/report.html, to be read on a phone and without a network.
 
-`make evaluate` ends with it; run it again to see what changed since the latest commit.
+`make repro`, `make evaluate` and `make export` end with it; run it again to see what changed since the latest commit.
 """
 
 from lockstep.core.entry_point import command_parser
@@ -9,9 +9,7 @@ from lockstep.core.errors import LockstepError
 
 def main() -> None:
     """Write the page. Raises LockstepError when a stage has not run yet."""
-    parser = command_parser("lockstep report", __doc__)
-    parser.add_argument("--quiet", action="store_true", help="say nothing when it is written")
-    quiet = parser.parse_args().quiet
+    command_parser("lockstep report", __doc__).parse_args()
     from jinja2 import UndefinedError
 
     from lockstep.core.atomic_files import write_text
@@ -25,5 +23,4 @@ def main() -> None:
     except (KeyError, UndefinedError) as error:
         raise LockstepError(f"The files in metrics/ are damaged: no {error}.", "Run `make repro` again.") from None
     write_text(REPORT, page)
-    if not quiet:
-        say("report", f"{REPORT}: open it in a browser")
+    say("report", f"{REPORT}: open it in a browser")

@@ -28,7 +28,7 @@ def main() -> None:
     import sys
 
     from lockstep.core.console import say
-    from lockstep.core.revisions import resolve
+    from lockstep.review.revisions import resolve
     from lockstep.verify.clean_clone import committed_lock, require_committed
     from lockstep.verify.cleanup_guard import Guard
     from lockstep.verify.judge import DIFFERENT, conclusion

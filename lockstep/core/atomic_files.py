@@ -1,14 +1,17 @@
 """Files and folders that appear complete or not at all, and the JSON and text files that stages write."""
 
+import csv
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from lockstep.core.errors import MAKE_ROOM, LockstepError, write_failure
+
+Point = dict[str, float]  # of a curve, by name
 
 DIGITS = 6  # significant digits of a figure in metrics: enough to compare, few enough to read
 
@@ -132,6 +135,30 @@ def read_json(path: Path, made_by: str) -> Any:
     except (ValueError, RecursionError) as error:
         line = f" line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise LockstepError(f"{path}{line} is not valid JSON.", f"Run `{made_by}` to make it again.") from None
+
+
+def write_points(path: Path, points: Sequence[Point]) -> None:
+    """Write points that have the names of the first one, in its order, whole or not at all.
+
+    Numbers have six significant digits. Raises LockstepError where the file can't be written.
+    """
+    names = list(points[0]) if points else []
+    lines = [names, *([f"{point[name]:.6g}" for name in names] for point in points)]
+    write_text(path, "".join(",".join(line) + "\n" for line in lines))
+
+
+def read_points(path: Path, made_by: str) -> list[Point]:
+    """Read the points of a file of write_points.
+
+    made_by: the command that makes the file. Raises LockstepError where it is missing or is no table of numbers.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file, strict=True)]
+    except FileNotFoundError:
+        raise LockstepError(f"{path} is missing.", f"Run `{made_by}` first.") from None
+    except (ValueError, TypeError, csv.Error):  # no number, or a line with more or fewer cells than the header
+        raise LockstepError(f"{path} is no table of numbers.", f"Run `{made_by}` to make it again.") from None
 
 
 def figure(value: float) -> float:

@@ -11,6 +11,7 @@ CORRECTIONS = RAW / "corrections.jsonl"
 
 PREPARED = Path("data/prepared")
 REJECTS = PREPARED / "rejects.jsonl"
+LEAKAGE = PREPARED / "leakage.json"
 
 TOKENIZED = Path("data/tokenized")
 TOKENIZER = TOKENIZED / "tokenizer"

@@ -160,7 +160,6 @@ class Evaluate(Section):
     show: Whole
     generate: Whole
     bootstrap_resamples: Annotated[int, Number, Field(ge=100)]
-    allow_leakage: bool
 
 
 def _amount(value: Any) -> Any:

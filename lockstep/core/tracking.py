@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import os
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import psutil
 from lockstep.core.atomic_files import write_json
 from lockstep.core.checksums import files_below, sha256_file
 from lockstep.core.console import warn
+from lockstep.core.git import git_output
 from lockstep.core.paths import CHECKPOINTS, project_root
 from lockstep.core.settings import Params
 
@@ -204,9 +204,9 @@ def _pipeline_process() -> psutil.Process:
 def tags_of(params: Params) -> dict[str, str]:
     """Commit, whether the work tree differs from it, and hashes of dvc.lock and of the data; no commit outside git."""
     tags = {"dvc_lock": _hash([DVC_LOCK]), "data_hash": _hash(files_below(Path(params.data.path)))}
-    commit = _git("rev-parse", "HEAD")
+    commit = git_output("rev-parse", "HEAD")
     if commit:
-        dirty = "true" if _git("status", "--porcelain", "--untracked-files=no") else "false"
+        dirty = "true" if git_output("status", "--porcelain", "--untracked-files=no") else "false"
         tags |= {"git_commit": commit, "git_dirty": dirty}
     return tags
 
@@ -215,11 +215,6 @@ def _hash(files: Sequence[Path]) -> str:
     """A hash of the files' bytes; 'none' where there is none."""
     digests = [sha256_file(path) for path in files if path.is_file()]
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:16] if digests else "none"
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def numbers(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -1,17 +1,11 @@
 """Loss by the length of an answer and by the place in it, for plots."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 
-from lockstep.core.atomic_files import figure
-from lockstep.core.errors import LockstepError
-from lockstep.modeling.token_losses import TokenLosses
+from lockstep.core.atomic_files import Point, figure
+from lockstep.modeling.scoring import TokenLosses
 
 BINS = 8  # of the curve by length
-
-Point = dict[str, float]
 
 
 def loss_by_length(base: TokenLosses, tuned: TokenLosses) -> list[Point]:
@@ -55,18 +49,3 @@ def loss_by_position(base: TokenLosses, tuned: TokenLosses) -> list[Point]:
             }
         )
     return points
-
-
-def csv_of(points: Sequence[Point]) -> str:
-    """Points as CSV text, a column for each of their keys."""
-    names = list(points[0]) if points else []
-    lines = [",".join(names)] + [",".join(f"{point[name]:.6g}" for name in names) for point in points]
-    return "\n".join(lines) + "\n"
-
-
-def read_csv(path: Path) -> list[Point]:
-    """The points of a CSV file of numbers. Raises LockstepError when it is missing."""
-    if not path.exists():
-        raise LockstepError(f"{path} is missing.", "Run `make train` first.")
-    names, *rows = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines() if line]
-    return [{name: float(value) for name, value in zip(names, row, strict=True)} for row in rows]

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from lockstep.artifacts.records import Question
-from lockstep.core.atomic_files import figure, whole_folder, write_json, write_json_lines, write_text
+from lockstep.core.atomic_files import (
+    figure,
+    read_points,
+    whole_folder,
+    write_json,
+    write_json_lines,
+    write_points,
+    write_text,
+)
 from lockstep.core.paths import (
     ANSWERS,
     CHARTS,
@@ -17,7 +25,7 @@ from lockstep.core.paths import (
 )
 from lockstep.core.settings import Evaluate
 from lockstep.evaluation.charts import binned_curve, learning_curves, learning_rate, row_changes, score_bars
-from lockstep.evaluation.loss_breakdown import csv_of, loss_by_length, loss_by_position, read_csv
+from lockstep.evaluation.loss_breakdown import loss_by_length, loss_by_position
 from lockstep.evaluation.memorization import verbatim_metrics
 from lockstep.evaluation.retrieval_baseline import nearest_questions
 from lockstep.evaluation.score_models import Scored, answer_figures, differences, f1_evidence, loss_evidence
@@ -97,13 +105,13 @@ def write_evidence(
     write_json(EVALUATE_METRICS, metrics)
     write_json_lines(ANSWERS, lines)
     write_text(SAMPLES, samples_markdown(lines[:samples], kind))
-    write_text(LENGTH_CURVE, csv_of(by_length))
-    write_text(POSITION_CURVE, csv_of(by_position))
+    write_points(LENGTH_CURVE, by_length)
+    write_points(POSITION_CURVE, by_position)
     changes = tuned.scores.nll / tuned.scores.targets - base.scores.nll / base.scores.targets
-    steps = read_csv(STEP_CURVE)
+    steps = read_points(STEP_CURVE, "make train")
     what = "answer" if kind == "qa" else "row"
     charts = {
-        "learning": learning_curves(read_csv(EPOCH_CURVE), steps),
+        "learning": learning_curves(read_points(EPOCH_CURVE, "make train"), steps),
         "learning_rate": learning_rate(steps),
         "rows": row_changes(changes),
         "length": binned_curve(by_length, f"tokens of the {what}"),

@@ -14,8 +14,7 @@ from lockstep.evaluation.text_metrics import overlap_metrics, surface_metrics, t
 from lockstep.generation.engine import Answer
 from lockstep.modeling.device import Hardware
 from lockstep.modeling.distributed import ALONE, Processes
-from lockstep.modeling.scoring import Scores, score_rows
-from lockstep.modeling.token_losses import TokenLosses, token_losses
+from lockstep.modeling.scoring import Scores, TokenLosses, score_rows, token_losses
 
 
 @dataclass(frozen=True, slots=True)

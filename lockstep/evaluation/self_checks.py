@@ -66,13 +66,13 @@ def check_scores(
     return {kind: figure(error) for kind, error in errors.items()}
 
 
-def check_leakage(leaks: dict[str, int], allowed: bool) -> int:
-    """The sum of leakage.leakage's counts. Raises LockstepError when it is not 0 and not allowed."""
+def check_leakage(leaks: dict[str, int]) -> int:
+    """The sum of the counts in data/prepared/leakage.json. Raises LockstepError when it is not 0."""
     total = sum(leaks.values())
-    if total and not allowed:
+    if total:
         found = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in leaks.items() if count)
         raise LockstepError(
             f"Held-out rows were seen in training: {found}. Figures on them would flatter the model.",
-            "Run `make prepare` again, or set evaluate.allow_leakage to true and live with it.",
+            "Run `make prepare` to split the data again.",
         )
     return total

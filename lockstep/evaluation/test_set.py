@@ -10,10 +10,10 @@ from transformers import PreTrainedTokenizerFast
 from lockstep.artifacts.records import Record, iterate_records, read_records
 from lockstep.artifacts.row_store import iterate_rows, read_blocks, read_rows
 from lockstep.artifacts.rows import Row, audit
+from lockstep.core.atomic_files import read_json
 from lockstep.core.errors import LockstepError
-from lockstep.core.paths import SPLITS, TOKENIZED, prepared_split
+from lockstep.core.paths import LEAKAGE, TOKENIZED, prepared_split
 from lockstep.core.settings import Evaluate
-from lockstep.data.leakage import leakage
 from lockstep.evaluation.self_checks import check_leakage
 from lockstep.evaluation.test_answers import TestQuestion, draw_questions
 from lockstep.modeling.distributed import Processes
@@ -41,23 +41,19 @@ def read_held_out(
     kind: str,
     tokenizer: PreTrainedTokenizerFast,
     settings: Evaluate,
-    near_duplicate_threshold: float,
     processes: Processes,
 ) -> HeldOut:
     """Read the test split; the first process checks it.
 
-    near_duplicate_threshold: similarity from which two questions count as the same.
-    Raises LockstepError when it is empty, a label is wrong, or training held some of it and that is not allowed.
+    Raises LockstepError when it is empty, a label is wrong, or prepare counted test rows in training.
     """
     test, train = read_rows(TOKENIZED / "test"), read_rows(TOKENIZED / "train")
     if not len(test):
         raise LockstepError("The test split is empty, so nothing can be shown.", "Set split.test above 0.")
     train = train.select(spread(train, len(test)))
-    leaks: dict[str, int] = {}
     if processes.first:
         for split in (test, train):
             audit(read_blocks(split), tokenizer.eos_token_id, kind)
-        leaks = leakage({split: prepared_split(split) for split in SPLITS}, kind, near_duplicate_threshold)
     rows = list(iterate_rows(test))
     records = read_records(prepared_split("test"))
     aligned = kind == "qa" and len(records) == len(rows)
@@ -67,7 +63,7 @@ def read_held_out(
         clusters=[record.cluster for record in records] if aligned else None,
         trained=list(iterate_rows(train)),
         asked=draw_questions(records, max(settings.generate, settings.show)),
-        leakage=check_leakage(leaks, settings.allow_leakage),
+        leakage=check_leakage(read_json(LEAKAGE, "make prepare")),
     )
 
 

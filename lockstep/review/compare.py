@@ -1,6 +1,6 @@
-"""Two revisions of a project side by side: figures, settings, curves and answers to the same questions."""
+"""Two revisions of a project side by side: figures, settings and answers to the same questions."""
 
-import io
+import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,8 @@ import yaml
 
 from lockstep.core import renamed
 from lockstep.core.errors import LockstepError
-from lockstep.core.paths import ANSWERS, EPOCH_CURVE, EVALUATE_METRICS, METRICS, PARAMS
-from lockstep.core.revisions import read_at
+from lockstep.core.paths import ANSWERS, EVALUATE_METRICS, METRICS, PARAMS
+from lockstep.review.revisions import merge_base, read_at, resolve
 
 METRIC_FILES = ("prepare", "tokenize", "train", "evaluate")
 FIXED_QUESTIONS = 10
@@ -20,17 +20,26 @@ FIXED_QUESTIONS = 10
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What one revision says of itself. metrics and params: 'evaluate.tuned.loss' -> value. answers: id -> line of
-    metrics/answers.jsonl. epochs: points of the learning curve."""
+    metrics/answers.jsonl."""
 
     metrics: dict[str, Any]
     params: dict[str, Any]
     answers: dict[str, dict[str, Any]]
-    epochs: list[dict[str, float]]
 
     @property
     def is_evaluated(self) -> bool:
         """Whether there are figures of evaluate."""
         return any(name.startswith("evaluate.") for name in self.metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The work tree beside a commit. commit: 40 hex digits. name: of the commit, for people."""
+
+    commit: str
+    name: str
+    before: Snapshot
+    now: Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,24 @@ class FixedQuestion:
     after: str
 
 
+def add_revision_options(parser: argparse.ArgumentParser) -> None:
+    """Let a command's parser take --against and --branch, for read_comparison."""
+    parser.add_argument("--against", metavar="REVISION", help="a commit, tag or branch; default: where HEAD left main")
+    parser.add_argument("--branch", metavar="BRANCH", help="compare with where HEAD left this branch; default: main")
+
+
+def read_comparison(against: str | None, branch: str | None) -> Comparison:
+    """Read the work tree and the revision `against`, or (None) the commit where HEAD left `branch`, or (None) main.
+
+    Raises LockstepError when the work tree has no figures, or there is nothing to compare with.
+    """
+    now = read_snapshot(None)
+    if not now.is_evaluated:
+        raise LockstepError(f"{EVALUATE_METRICS} is missing.", "Run `make repro` first.")
+    commit = resolve(against) if against else merge_base(branch)
+    return Comparison(commit, f"{against or branch or 'main'} at {commit[:7]}", read_snapshot(commit), now)
+
+
 def read_snapshot(revision: str | None) -> Snapshot:
     """Read a commit, or (None) the work tree, without checking anything out. Raises LockstepError on broken files.
 
@@ -82,14 +109,7 @@ def read_snapshot(revision: str | None) -> Snapshot:
         metrics=renamed.with_new_names(metrics, renamed.METRICS),
         params=renamed.with_new_names(params, renamed.SETTINGS),
         answers={line["id"]: line for line in answers},
-        epochs=_points(read_at(revision, EPOCH_CURVE)),
     )
-
-
-def require_evaluated(snapshot: Snapshot) -> None:
-    """Raise LockstepError unless the work tree has figures."""
-    if not snapshot.is_evaluated:
-        raise LockstepError(f"{EVALUATE_METRICS} is missing.", "Run `make repro` first.")
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
@@ -139,13 +159,6 @@ def _json(text: str, path: Path, revision: str | None) -> Any:
         return json.loads(text)
     except ValueError:
         raise LockstepError(f"{path} is not valid JSON{_in(revision)}.", "Run `make repro` to make it again.") from None
-
-
-def _points(text: str | None) -> list[dict[str, float]]:
-    import csv
-
-    rows = csv.DictReader(io.StringIO(text or ""))
-    return [{name: float(value) for name, value in row.items() if value} for row in rows]
 
 
 def _in(revision: str | None) -> str:

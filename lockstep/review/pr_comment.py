@@ -5,7 +5,7 @@ from typing import Any
 
 from lockstep.evaluation.verdict import caveats, number, signed_percent, verdict
 from lockstep.export.templating import environment
-from lockstep.review.compare import Change, Snapshot, changes, fixed_questions, is_number, telling
+from lockstep.review.compare import Change, Comparison, changes, fixed_questions, is_number, telling
 from lockstep.review.gates import GateResult, failed
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -13,24 +13,19 @@ MARK = "<!-- lockstep comparison -->"  # a later run finds the comment to replac
 ZERO_WIDTH_SPACE = "\u200b"
 TEXT_CHARS = 400  # longest text of an answer; GitHub accepts 65,536 characters in a comment
 LISTED = 60  # most changed figures shown
-CURVE_POINTS = 40  # fewest points a thinned learning curve keeps
 FIRST = ("evaluate.tuned.perplexity", "evaluate.tuned.loss", "evaluate.tuned.f1", "evaluate.tuned.eos_rate")
 
 
-def comment(before: Snapshot, after: Snapshot, gates: list[GateResult], name: str, evaluation: dict[str, Any]) -> str:
-    """The comparison in Markdown, with MARK first.
-
-    name: of the revision `before`. evaluation: metrics/evaluate.json of the revision `after`.
-    Raises jinja2.UndefinedError or KeyError where a figure is missing.
-    """
+def comment(both: Comparison, gates: list[GateResult], evaluation: dict[str, Any]) -> str:
+    """The comparison as Markdown with MARK first. evaluation: the work tree's metrics/evaluate.json."""
+    before, now = both.before, both.now
     # Markdown is not escaped: every text of a user passes through `cell` or `plain`.
     templates = environment(TEMPLATES, autoescape=False, cell=cell, plain=plain, value=shown, delta=delta)
-    both = [(name, curve(before)), ("this branch", curve(after))]
-    metrics = telling(changes(before.metrics, after.metrics))
+    metrics = telling(changes(before.metrics, now.metrics))
     metrics.sort(key=lambda change: change.name not in FIRST)
     return templates.get_template("comment.md.j2").render(
         mark=MARK,
-        name=name,
+        name=both.name,
         verdict=verdict(evaluation),
         caveats=caveats(evaluation),
         leakage=evaluation["leakage"],
@@ -39,17 +34,9 @@ def comment(before: Snapshot, after: Snapshot, gates: list[GateResult], name: st
         broken=failed(gates),
         metrics=metrics[:LISTED],
         left_out=max(0, len(metrics) - LISTED),
-        params=changes(before.params, after.params),
-        curves=[(title, points) for title, points in both if points],
-        questions=fixed_questions(before, after),
+        params=changes(before.params, now.params),
+        questions=fixed_questions(before, now),
     )
-
-
-def curve(snapshot: Snapshot) -> dict[str, list[float]]:
-    """Training and validation loss at each epoch, as far as every epoch has them; empty without epochs."""
-    points = snapshot.epochs[:: max(1, len(snapshot.epochs) // CURVE_POINTS)]
-    names = [name for name in ("train_loss", "validation_loss") if points and all(name in point for point in points)]
-    return {name: [round(point[name], 4) for point in points] for name in names}
 
 
 def cell(text: Any) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 from lockstep.core.atomic_files import read_json
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import ANSWERS, CHARTS, EVALUATE_METRICS, PREPARE_METRICS, TOKENIZE_METRICS, TRAIN_METRICS
-from lockstep.core.revisions import has_commits, resolve
 from lockstep.core.settings import load_params
 from lockstep.review.compare import changes, read_snapshot, telling
 from lockstep.review.report import Facts
+from lockstep.review.revisions import has_commits, resolve
 
 
 def read_facts() -> Facts:

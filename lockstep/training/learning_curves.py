@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lockstep.core.atomic_files import read_json, write_json, write_text
+from lockstep.core.atomic_files import read_json, write_json, write_points
 from lockstep.core.paths import EPOCH_CURVE, STEP_CURVE
 
 CURVES = "curves.json"
@@ -46,7 +46,5 @@ class Curves:
 
 def write_curves(curves: Curves) -> None:
     """Write the curves as CSV files for DVC plots: per epoch and within epochs."""
-    for path, points in ((EPOCH_CURVE, curves.epochs), (STEP_CURVE, curves.steps)):
-        names = list(points[0]) if points else []
-        lines = [",".join(names)] + [",".join(f"{point[name]:.6g}" for name in names) for point in points]
-        write_text(path, "\n".join(lines) + "\n")
+    write_points(EPOCH_CURVE, curves.epochs)
+    write_points(STEP_CURVE, curves.steps)

@@ -13,9 +13,10 @@ import yaml
 
 from lockstep.core.checksums import files_below
 from lockstep.core.errors import LockstepError
+from lockstep.core.git import run_git
 from lockstep.core.paths import PARAMS
 from lockstep.core.provenance import CODE_FOLDERS
-from lockstep.core.revisions import read_at
+from lockstep.review.revisions import read_at
 from lockstep.verify.dvc_lock import LOCK, MADE_BY, Lock, inputs_of, maker_of, parse_lock
 
 PIPELINE = Path("dvc.yaml")
@@ -132,8 +133,11 @@ def run_dvc(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def clone_environment(project: Path) -> dict[str, str]:
     """Our environment, with this Python first on PATH, and DVC's notes about files beside its cache."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    kept = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
-    return kept | {"PATH": path, "DVC_SITE_CACHE_DIR": str(project / ".dvc" / "site"), "PYTHONUNBUFFERED": "1"}
+    return _kept_environment() | {
+        "PATH": path,
+        "DVC_SITE_CACHE_DIR": str(project / ".dvc" / "site"),
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def _changed(reason: Any, stage: str, lock: Lock) -> list[str]:
@@ -164,10 +168,13 @@ def _list(names: Iterable[str]) -> str:
     return ", ".join(every[:SHOWN]) + (f" and {len(every) - SHOWN} more" if len(every) > SHOWN else "")
 
 
+def _kept_environment() -> dict[str, str]:
+    """Our environment without the variables that lead back to the repository we stand in."""
+    return {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+
+
 def _git(*arguments: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
-    options: dict[str, Any] = {"capture_output": True, "encoding": "utf-8", "errors": "surrogateescape", "check": False}
-    done = subprocess.run(["git", *arguments], env=environment, **options)
+    done = run_git(*arguments, environment=_kept_environment())
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
         raise LockstepError(f"git {arguments[0]} failed: {reason}")

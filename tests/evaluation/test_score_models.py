@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from lockstep.artifacts.rows import Row
+from lockstep.core.atomic_files import read_points, write_points
 from lockstep.core.errors import LockstepError
-from lockstep.evaluation.loss_breakdown import csv_of, loss_by_length, loss_by_position, read_csv
+from lockstep.evaluation.loss_breakdown import loss_by_length, loss_by_position
 from lockstep.evaluation.score_models import score_model
 from lockstep.evaluation.self_checks import alone, check_leakage, check_scores
 from lockstep.modeling.device import Hardware
-from lockstep.modeling.scoring import Scores, score_rows
-from lockstep.modeling.token_losses import TokenLosses, token_losses
+from lockstep.modeling.scoring import Scores, TokenLosses, score_rows, token_losses
 
 CPU = Hardware("cpu", "fp32", 1)
 
@@ -102,12 +102,10 @@ def test_a_loss_that_is_no_number_is_caught(model: Any, rows: list[dict[str, Any
         check_scores(model, rows, Scores(honest.nll * math.nan, honest.targets, honest.correct), CPU, 0, "base")
 
 
-def test_leakage_is_refused_by_name_unless_allowed() -> None:
-    leaks = {"questions": 3, "answers": 0, "near_duplicates": 2}
-    with pytest.raises(LockstepError, match=r"3 questions, 2 near duplicates.*evaluate\.allow_leakage"):
-        check_leakage(leaks, allowed=False)
-    assert check_leakage(leaks, allowed=True) == 5
-    assert check_leakage({"questions": 0}, allowed=False) == 0
+def test_leakage_is_refused_by_name() -> None:
+    with pytest.raises(LockstepError, match=r"3 questions, 2 near duplicates\..*Run `make prepare` to split"):
+        check_leakage({"questions": 3, "answers": 0, "near_duplicates": 2})
+    assert check_leakage({"questions": 0}) == 0
 
 
 def losses(*values: list[float]) -> TokenLosses:
@@ -136,8 +134,22 @@ def test_loss_by_length_weighs_tokens_and_counts_every_row_once() -> None:
 def test_curves_survive_their_csv(tmp_path: Path) -> None:
     points = loss_by_position(losses([1, 2]), losses([0.5, 0.25]))
     path = tmp_path / "curve.csv"
-    path.write_text(csv_of(points))
-    assert read_csv(path) == points
+    write_points(path, points)
+    assert read_points(path, "make train") == points
+    write_points(path, [])
+    assert read_points(path, "make train") == []
+
+
+@pytest.mark.parametrize("text", ["step,loss\n1,2\n3\n", "step,loss\n1,2,3\n", "step,loss\n1,much\n"])
+def test_a_damaged_curve_is_one_clear_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "curve.csv"
+    with pytest.raises(LockstepError, match=r"curve\.csv is missing\. Run `make train` first\.$"):
+        read_points(path, "make train")
+    path.write_text(text)
+    with pytest.raises(
+        LockstepError, match=r"curve\.csv is no table of numbers\. Run `make train` to make it again\.$"
+    ):
+        read_points(path, "make train")
 
 
 def test_figures_hold_no_not_a_number(after: Any) -> None:

@@ -45,7 +45,8 @@ def flip(path: Path) -> None:
 
 def test_it_holds_the_sha256_of_every_file_the_model_was_made_from(after: Project) -> None:
     said, prepared = receipt(), under("data/prepared")
-    del prepared["data/prepared/rejects.jsonl"], prepared["data/prepared/manifest.json"]
+    for name in ("leakage.json", "rejects.jsonl", "manifest.json"):
+        del prepared[f"data/prepared/{name}"]
     assert said["data"] == {"data/raw/colours.csv": hashes("data/raw/colours.csv")["."]}
     assert said["splits"] == prepared
     assert said["tokens"] == under("data/tokenized")

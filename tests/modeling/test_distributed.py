@@ -21,8 +21,7 @@ from lockstep.modeling.collate import collate
 from lockstep.modeling.device import Hardware, set_up
 from lockstep.modeling.distributed import ALONE, Processes, connect, started
 from lockstep.modeling.launch import launched, processes_on_this_machine, processes_to_launch, read_config
-from lockstep.modeling.scoring import score_rows
-from lockstep.modeling.token_losses import token_losses
+from lockstep.modeling.scoring import score_rows, token_losses
 from lockstep.modeling.worker_output import Relayed
 from lockstep.training.distributed_sampler import DistributedBatchSampler, DistributedLoader, collate_share
 from lockstep.training.step import TrainingStep

@@ -23,7 +23,7 @@ CHANGES = {  # export reads them all: its receipt holds their hashes
     "evaluate.show": ["evaluate", "export"],
     "train.learning_rate": ["export", "train"],
     "prompt.loss_on": ["export", "tokenize"],
-    "split.near_duplicate_threshold": ["evaluate", "export", "prepare"],
+    "split.near_duplicate_threshold": ["export", "prepare"],
     "seed": ["evaluate", "export", "prepare", "train"],
 }
 VALUES = {

@@ -4,12 +4,13 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from projects import Project
+from projects import ROOT, Project
 
 from lockstep.evaluation.charts import binned_curve, learning_curves, row_changes
 from lockstep.review.report import inline, marked, ranked
@@ -72,6 +73,13 @@ def test_the_same_files_give_the_same_page(after: Project) -> None:
 def test_a_report_before_the_evaluation_is_one_clear_line(project: Project) -> None:
     done = project.command("report")
     assert (done.returncode, done.stderr) == (2, "error: metrics/evaluate.json is missing. Run `make repro` first.\n")
+
+
+@pytest.mark.parametrize("target", ["repro", "evaluate", "export", "report"])
+def test_make_lays_the_report_out_last(target: str) -> None:
+    command = ["make", "--dry-run", "READY=", target]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "python -m lockstep report"
 
 
 def test_best_median_and_worst_share_no_answer() -> None:

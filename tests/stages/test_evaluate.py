@@ -2,15 +2,17 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from projects import Project, hashes
 
-from lockstep.artifacts.records import Question, Text
+from lockstep.artifacts.records import Question, Record, Text
 from lockstep.core.checksums import write_manifest
 from lockstep.core.errors import LockstepError
+from lockstep.data.prepare_outputs import split_records
 from lockstep.evaluation.memorization import verbatim_metrics
 from lockstep.evaluation.retrieval_baseline import nearest_questions
 from lockstep.evaluation.test_answers import draw_questions, samples_markdown
@@ -48,19 +50,38 @@ def test_a_second_evaluation_writes_the_same_bytes(after: Project) -> None:
     assert hashes("metrics") == before
 
 
-def test_a_planted_leak_stops_the_stage_until_it_is_allowed(after: Project) -> None:
-    test, train = Path("data/prepared/test.jsonl"), Path("data/prepared/train.jsonl")
-    lines = test.read_text().splitlines()
-    lines[0] = train.read_text().splitlines()[0]
-    test.write_text("\n".join(lines) + "\n")
-    write_manifest(Path("data/prepared"))
-    with pytest.raises(LockstepError, match="Held-out rows were seen in training: 1 questions"):
+def test_a_planted_leak_is_counted_by_prepare_and_stops_evaluate(after: Project) -> None:
+    before = hashes("metrics/evaluate.json")
+
+    def leaking(spool: Any, rows: Any, kind: str, split: str) -> Iterator[Record]:
+        if split == "test":
+            yield next(split_records(spool, rows, kind, "train"))
+        yield from split_records(spool, rows, kind, split)
+
+    after.monkeypatch.setattr("lockstep.data.prepare_outputs.split_records", leaking)
+    after.run("prepare")
+    assert after.json("metrics/prepare.json")["leakage"]["questions"] == 1
+    message = r"Held-out rows were seen in training: 1 questions.* Run `make prepare` to split the data again\.$"
+    with pytest.raises(LockstepError, match=message):
         after.run("evaluate")
-    after.set("evaluate", allow_leakage=True)
-    after.run("evaluate")
-    metrics = after.json("metrics/evaluate.json")
-    assert metrics["leakage"] > 0
-    assert "seen in training" in caveats(metrics)[0]
+    assert hashes("metrics/evaluate.json") == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"leakage\.json is missing\. Run `make prepare` first\.$"),
+        ("{", r"leakage\.json line 1 is not valid JSON\. Run `make prepare` to make it again\.$"),
+    ],
+)
+def test_without_the_counts_of_leakage_nothing_is_evaluated(after: Project, content: str | None, message: str) -> None:
+    path = Path("data/prepared/leakage.json")
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    write_manifest(path.parent)
+    with pytest.raises(LockstepError, match=message):
+        after.run("evaluate")
 
 
 def test_an_empty_test_split_is_one_clear_line(after: Project) -> None:

@@ -44,7 +44,7 @@ def test_folder_holds_exactly_these_files(project: Project) -> None:
     project.put("data.csv", csv_of(faq(9)))
     project.run()
     assert sorted(path.name for path in Path("data/prepared").iterdir()) == [
-        "rejects.jsonl", "manifest.json", "test.jsonl", "train.jsonl", "validation.jsonl",
+        "leakage.json", "manifest.json", "rejects.jsonl", "test.jsonl", "train.jsonl", "validation.jsonl",
     ]  # fmt: skip
     assert not Path("data/prepared.partial").exists()
 

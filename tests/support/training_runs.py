@@ -19,9 +19,9 @@ WRITTEN = ("models/finetuned", "metrics/train.json", "metrics/plots")
 FINETUNED = [
     "config.json",
     "generation_config.json",
+    "manifest.json",
     "model.safetensors",
     "prompt.json",
-    "manifest.json",
     "tokenizer.json",
     "tokenizer_config.json",
 ]

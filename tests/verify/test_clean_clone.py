@@ -15,7 +15,7 @@ from projects import ROOT
 from repositories import commit, git
 
 from lockstep.core.errors import LockstepError
-from lockstep.core.revisions import resolve
+from lockstep.review.revisions import resolve
 from lockstep.verify.clean_clone import (
     bring_inputs,
     clone_commit,

@@ -1,9 +1,9 @@
 """Files of other git revisions, and which revision a change is to be compared with."""
 
-import subprocess
 from pathlib import Path
 
 from lockstep.core.errors import LockstepError
+from lockstep.core.git import git_output, run_git
 
 MAIN_BRANCHES = ("origin/main", "main", "origin/master", "master")
 DEEPEN = "Fetch the whole history: `git fetch --unshallow origin main`, or `fetch-depth: 0` for actions/checkout."
@@ -21,16 +21,14 @@ def merge_base(main: str | None = None) -> str:
     if branch is None or not _commit(branch):
         if is_shallow():
             raise LockstepError(f"This is a shallow clone without {branch or 'a branch main'} to compare with.", DEEPEN)
-        raise LockstepError(
-            f"There is no branch {branch or 'main'} to compare with.", "Name a revision: AGAINST=<commit>."
-        )
-    found = _git("merge-base", "HEAD", branch)
+        raise LockstepError(f"There is no branch {branch or 'main'} to compare with.", NAME_ONE)
+    found = git_output("merge-base", "HEAD", branch)
     if not found:
         if is_shallow():
             raise LockstepError(
                 f"This is a shallow clone: it does not hold the commit where HEAD left {branch}.", DEEPEN
             )
-        raise LockstepError(f"HEAD and {branch} have no commit in common.", "Name a revision: AGAINST=<commit>.")
+        raise LockstepError(f"HEAD and {branch} have no commit in common.", NAME_ONE)
     return found
 
 
@@ -49,7 +47,7 @@ def read_at(revision: str | None, path: Path) -> str | None:
     if revision is None:
         return path.read_text(encoding="utf-8") if path.is_file() else None
     # ./ makes git read the path from the current folder, so that a project may be a folder of a larger repository.
-    done = _run("show", f"{revision}:./{path.as_posix()}")
+    done = run_git("show", f"{revision}:./{path.as_posix()}")
     return done.stdout if done.returncode == 0 else None
 
 
@@ -60,7 +58,7 @@ def has_commits() -> bool:
 
 def is_shallow() -> bool:
     """Whether the history was cut off when the repository was cloned."""
-    return _git("rev-parse", "--is-shallow-repository") == "true"
+    return git_output("rev-parse", "--is-shallow-repository") == "true"
 
 
 def _require_repository() -> None:
@@ -69,16 +67,4 @@ def _require_repository() -> None:
 
 
 def _commit(revision: str) -> str:
-    return _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-
-
-def _git(*arguments: str) -> str:
-    done = _run(*arguments)
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=False)
-    except FileNotFoundError:
-        raise LockstepError("git is not installed.", "Install it, then run again.") from None
+    return git_output("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
