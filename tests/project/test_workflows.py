@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
-from projects import ROOT
+from structure import ROOT, make_targets
 
 FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
-TARGETS = set(re.findall(r"^([a-z -]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
 
 
 def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
@@ -19,9 +18,8 @@ def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
 def test_every_make_target_a_workflow_runs_exists(path: Any) -> None:
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     called = [name for step in steps(workflow) for name in re.findall(r"make (?:--silent )?(\w+)", step.get("run", ""))]
-    known = {word for targets in TARGETS for word in targets.split()}
     assert called
-    assert set(called) <= known
+    assert set(called) <= make_targets()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

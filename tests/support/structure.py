@@ -8,6 +8,17 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGES = ("prepare", "tokenize", "train", "evaluate", "export")
 
 
+def make_targets() -> set[str]:
+    """The names of the Makefile's targets."""
+    rules = re.findall(r"^([a-z -]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    return {name for rule in rules for name in rule.split()}
+
+
+def make_targets_named_in(text: str) -> set[str]:
+    """The targets of the `make ...` commands that a text holds, in backticks or as lines of their own."""
+    return set(re.findall(r"(?:`|^|- )make ([a-z-]+)", text, re.MULTILINE))
+
+
 def module_file(name: str) -> Path | None:
     """The file of a module of ours, or None."""
     path = ROOT / Path(*name.split("."))
