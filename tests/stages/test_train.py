@@ -150,6 +150,19 @@ def test_a_full_gpu_says_what_takes_less(after: Project, monkeypatch: pytest.Mon
         after.run("train")
 
 
+def test_only_a_failed_save_is_told_as_one(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "rows.arrow")
+
+    for method in ("compute_loss", "evaluate"):
+        with monkeypatch.context() as patch, pytest.raises(FileNotFoundError, match=r"rows\.arrow"):
+            patch.setattr(trainer.SumLossTrainer, method, unreadable)
+            after.run("train")
+    monkeypatch.setattr(trainer.SumLossTrainer, "save_model", unreadable)
+    with pytest.raises(LockstepError, match=r"Cannot write \.checkpoints: No such file"):
+        after.run("train")
+
+
 def test_every_setting_reaches_the_trainer(project: Project, tmp_path: Path) -> None:
     project.set(
         "train",
@@ -197,16 +210,21 @@ def test_no_private_name_of_transformers_is_used(module: ModuleType) -> None:
 
 
 def test_the_count_of_targets_leaves_no_label_to_the_model(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[tuple[list[str], int]] = []
+    calls: list[tuple[list[str], bool]] = []
     forward = GPT2LMHeadModel.forward
 
     def watched(self: Any, **inputs: Any) -> Any:
-        given.append((sorted(inputs), self.training))
+        calls.append((sorted(inputs), self.training))
         return forward(self, **inputs)
 
     monkeypatch.setattr(GPT2LMHeadModel, "forward", watched)
+<<<<<<< ours
     trained(after, epochs=1, gradient_accumulation_steps=2)
     names = {name for inputs, training_mode in given if training_mode for name in inputs}
+=======
+    trained(after, epochs=1, accumulation=2)
+    names = {name for inputs, training_mode in calls if training_mode for name in inputs}
+>>>>>>> theirs
     assert names == {"attention_mask", "input_ids", "position_ids", "use_cache"}
 
 
