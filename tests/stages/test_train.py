@@ -218,13 +218,8 @@ def test_the_count_of_targets_leaves_no_label_to_the_model(after: Project, monke
         return forward(self, **inputs)
 
     monkeypatch.setattr(GPT2LMHeadModel, "forward", watched)
-<<<<<<< ours
     trained(after, epochs=1, gradient_accumulation_steps=2)
-    names = {name for inputs, training_mode in given if training_mode for name in inputs}
-=======
-    trained(after, epochs=1, accumulation=2)
     names = {name for inputs, training_mode in calls if training_mode for name in inputs}
->>>>>>> theirs
     assert names == {"attention_mask", "input_ids", "position_ids", "use_cache"}
 
 
