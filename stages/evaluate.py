@@ -22,8 +22,8 @@ def main() -> None:
     from lockstep.modeling.launch import launch, launched, processes_on_this_machine
 
     params = load_params()
-    count = processes_on_this_machine(params.train.num_processes, params.train.accelerate_config, params.device)
-    if count is not None:  # each of them comes here again, and evaluates
+    count = processes_on_this_machine(params.train.processes, params.train.accelerate_config, params.device)
+    if count is not None:  # each process runs this stage again, and has no processes to launch
         launch("evaluate", count, None, "Run again.")
         return
     with launched():
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def evaluate(params: "Params") -> None:
-    """Evaluate, alone or as one of the processes that do it together, of which the first writes what comes of it."""
+    """Evaluate both models, alone or as one of several processes. The first process writes the results."""
     from lockstep.artifacts.prompt import read_prompt
     from lockstep.core.checksums import check_manifest
     from lockstep.core.console import say
@@ -60,20 +60,19 @@ def evaluate(params: "Params") -> None:
         "base": lambda: build_model(params.model, tokenizer),
         "tuned": lambda: load_model(FINETUNED, "models/finetuned"),
     }
-    scored, answers = {}, {}
+    scores, answers = {}, {}
     for name, load in loaders.items():  # one after the other: only one model is in memory at a time
         model = load().to(hardware.device)  # type: ignore[arg-type]
-        rows, trained = held_out.rows, held_out.trained
-        scored[name] = score_model(model, tokenizer, rows, trained, hardware, held_out.kind, name, processes)
-        answers[name] = generate_answers(model, tokenizer, prompt, held_out.asked, params.generation, processes)
+        rows, train_rows = held_out.rows, held_out.train_rows
+        scores[name] = score_model(model, tokenizer, rows, train_rows, hardware, held_out.kind, name, processes)
+        answers[name] = generate_answers(model, tokenizer, prompt, held_out.questions, params.generation, processes)
     disconnect()
     if not processes.first:
         return
     texts = answer_texts(held_out, answers)
-    metrics = evaluation_metrics(held_out, scored, answers, texts, params.evaluate, params.seed)
+    metrics = evaluation_metrics(held_out, scores, answers, texts, params.evaluate, params.seed)
     lines = answer_lines(held_out, texts, answers)
-    write_evidence(metrics, lines, scored, held_out.kind, params.evaluate.show)
-    write_provenance("evaluate", folder_files(FINETUNED))
+    write_evidence(metrics, lines, scores, held_out.kind, params.evaluate.show)
     track("evaluate", params, metrics, artifacts=[SAMPLES])
     for text in [*caveats(metrics), verdict(metrics)]:
         say("evaluate", text)

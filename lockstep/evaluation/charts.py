@@ -1,4 +1,4 @@
-"""Charts of a run as SVG, drawn by Matplotlib; the same figures give the same bytes."""
+"""Draws the charts of a run as SVG with Matplotlib. The same figures give the same bytes."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from lockstep.evaluation.palette import COLOURS, INK, LINE
 
 LABELS = {"base": "base", "tuned": "fine-tuned", "retrieval": "nearest question"}
-SIZE = (5.0, 3.1)  # inches; in the report a chart takes the width there is
+SIZE = (5.0, 3.1)  # inches; the report scales a chart to the width of its column
 MOST_ROWS = 300  # bars of the chart of rows
 SCORES = {"f1": "token F1", "rouge_l": "ROUGE-L", "chrf": "chrF", "exact_match": "exact match"}
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 10,
-    "svg.fonttype": "none",  # text stays text
+    "svg.fonttype": "none",  # text is written as text, not as outlines
     "svg.hashsalt": "lockstep",
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -43,9 +43,10 @@ STYLE: Any = {
 
 
 def learning_curves(epochs: Sequence[dict[str, float]], steps: Sequence[dict[str, float]]) -> str:
-    """Train and validation loss against tokens seen, and faintly the loss of the training batches.
+    """Draw train and validation loss against tokens seen, and in pale the loss of the training batches.
 
-    epochs: tokens, train_loss, perhaps validation_loss; steps: tokens, loss.
+    epochs: points of tokens, train_loss and, where there is a validation split, validation_loss.
+    steps: points of tokens and loss.
     """
     with _style():
         figure, axes = _canvas("tokens seen", "loss (nats per token)")
@@ -53,23 +54,26 @@ def learning_curves(epochs: Sequence[dict[str, float]], steps: Sequence[dict[str
         for key, name, label in (("train_loss", "retrieval", "train"), ("validation_loss", "tuned", "validation")):
             points = [point for point in epochs if key in point]
             if points:
-                places, losses = [p["tokens"] for p in points], [p[key] for p in points]
-                axes.plot(places, losses, color=COLOURS[name], marker="o", markersize=4, linewidth=2, label=label)
+                tokens, losses = [p["tokens"] for p in points], [p[key] for p in points]
+                axes.plot(tokens, losses, color=COLOURS[name], marker="o", markersize=4, linewidth=2, label=label)
         axes.xaxis.set_major_formatter(_thousands)
         axes.grid(axis="x", visible=False)
         return _finished(figure, axes)
 
 
 def score_bars(metrics: dict[str, Any]) -> str:
-    """How near answers come to their references: base, fine-tuned and the nearest training question's answer."""
+    """Draw the overlap metrics of the base, the fine-tuned model and the nearest training questions' answers.
+
+    metrics: those of metrics/evaluate.json.
+    """
     with _style():
         figure, axes = _canvas("", "")
         names = [name for name in ("base", "tuned", "retrieval") if "f1" in metrics.get(name, {})]
         height = 0.8 / max(len(names), 1)
-        for place, name in enumerate(names):
+        for number, name in enumerate(names):
             values = [metrics[name][key] / (100 if key == "chrf" else 1) for key in SCORES]
-            rows = np.arange(len(values)) + place * height - 0.4 + height / 2
-            bars = axes.barh(rows, values, height * 0.9, color=COLOURS[name], label=LABELS[name])
+            heights = np.arange(len(values)) + number * height - 0.4 + height / 2  # (metrics,) the bars' middles
+            bars = axes.barh(heights, values, height * 0.9, color=COLOURS[name], label=LABELS[name])
             axes.bar_label(bars, [f"{100 * value:.0f}" for value in values], padding=3, fontsize=9, color=INK)
         axes.set_yticks(range(len(SCORES)), list(SCORES.values()))
         axes.invert_yaxis()
@@ -80,11 +84,11 @@ def score_bars(metrics: dict[str, Any]) -> str:
 
 
 def learning_rate(steps: Sequence[dict[str, float]]) -> str:
-    """The learning rate against tokens seen. steps: tokens, learning_rate."""
+    """Draw the learning rate against tokens seen. steps: points of tokens and learning_rate."""
     with _style():
         figure, axes = _canvas("tokens seen", "learning rate")
-        places, rates = [p["tokens"] for p in steps], [p["learning_rate"] for p in steps]
-        axes.plot(places, rates, color=COLOURS["tuned"], linewidth=2, label="AdamW")
+        tokens, rates = [p["tokens"] for p in steps], [p["learning_rate"] for p in steps]
+        axes.plot(tokens, rates, color=COLOURS["tuned"], linewidth=2, label="AdamW")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_formatter(_thousands)
         axes.grid(axis="x", visible=False)
@@ -92,7 +96,10 @@ def learning_rate(steps: Sequence[dict[str, float]]) -> str:
 
 
 def binned_curve(points: Sequence[dict[str, float]], label: str) -> str:
-    """Loss of both models in bins. points: first and last of the bin, base, tuned."""
+    """Draw the loss of both models in bins.
+
+    points: first and last of each bin, and the losses base and tuned. label: of the horizontal axis.
+    """
     with _style():
         figure, axes = _canvas(label, "loss (nats per token)")
         names = [_span(int(point["first"]), int(point["last"])) for point in points]
@@ -107,16 +114,16 @@ def binned_curve(points: Sequence[dict[str, float]], label: str) -> str:
 
 
 def row_changes(changes: Iterable[float]) -> str:
-    """How each test row's loss changed (nats per token), sorted: what got better hangs below the line."""
+    """Draw the change of each test row's loss, in nats per token, sorted: rows that got better lie below the line."""
     with _style():
-        every = np.sort(np.asarray(list(changes)))
+        every = np.sort(np.asarray(list(changes)))  # (rows,)
         figure, axes = _canvas("share of test rows, most improved first", "change of loss")
-        shares = (np.arange(min(len(every), MOST_ROWS)) + 0.5) / min(len(every), MOST_ROWS)
-        ordered = every[(shares * len(every)).astype(int)]
+        shares = (np.arange(min(len(every), MOST_ROWS)) + 0.5) / min(len(every), MOST_ROWS)  # (bars,)
+        bars = every[(shares * len(every)).astype(int)]  # (bars,)
         for name, inside in (("better", every < 0), ("worse", every >= 0)):
-            drawn = np.where((ordered < 0) == (name == "better"), ordered, 0)
+            depth = np.where((bars < 0) == (name == "better"), bars, 0)  # (bars,)
             label = f"{inside.sum():,} {name}"
-            axes.fill_between(shares, drawn, step="mid", color=COLOURS[name], label=label, linewidth=0)
+            axes.fill_between(shares, depth, step="mid", color=COLOURS[name], label=label, linewidth=0)
         axes.axhline(0, color=INK, linewidth=0.8)
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
         axes.grid(axis="x", visible=False)
@@ -124,7 +131,7 @@ def row_changes(changes: Iterable[float]) -> str:
 
 
 def _style() -> AbstractContextManager[None]:
-    """Matplotlib's defaults and STYLE, whatever the user's matplotlibrc says: it may not change a chart's bytes."""
+    """Matplotlib's defaults with STYLE. A user's matplotlibrc may not change a chart's bytes, so it is ignored."""
     return style.context(STYLE, after_reset=True)
 
 
@@ -145,7 +152,7 @@ def _canvas(x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 
 def _finished(figure: Figure, axes: Axes) -> str:
-    """The legend above the chart, and the chart as SVG without date or version."""
+    """The chart as SVG, with a legend above it, and without date or version."""
     axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2, handlelength=1.2, columnspacing=1.2
     )

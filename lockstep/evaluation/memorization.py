@@ -1,4 +1,4 @@
-"""Whether a model says what it learnt by heart instead of answering."""
+"""How much of a model's answers is copied word for word from training."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,56 +6,60 @@ from lockstep.artifacts.records import Question, Record
 from lockstep.core.atomic_files import figure
 from lockstep.evaluation.text_metrics import mean, ngrams, normalised, words
 
-RUN = 8  # words in a row that are unlikely to be the same by chance
+RUN = 8  # words in a row; two texts seldom share so many by chance
 
 
 def verbatim_metrics(
-    answers: dict[str, Sequence[str]], references: Sequence[str], trained: Iterable[Record]
+    answers: dict[str, Sequence[str]], references: Sequence[str], train: Iterable[Record]
 ) -> dict[str, dict[str, float]]:
-    """For each model: `verbatim_rate`, the share of its answers that are a training answer word for word (for texts:
-    whose every run of RUN words occurs in training); `verbatim_wrong_rate`, the share that are so and differ from the
-    reference; `verbatim_8gram_rate`, the share of runs of RUN words that occur in training.
+    """The memorization figures of each model.
 
-    answers: model -> answers; trained: the training records, read once.
+    `verbatim_rate` is the share of its answers that equal a training answer in SQuAD's normal form; for texts, the share whose
+    every run of RUN words occurs in training. `verbatim_wrong_rate` is the share that are copied and differ from their
+    references. `verbatim_8gram_rate` is the share of all runs of RUN words in its answers that occur in training.
+
+    answers: model -> its answers, as many as references. train: the training records, read once.
     """
-    whole = {normalised(answer) for said in answers.values() for answer in said}
-    runs = {run for said in answers.values() for answer in said for run in ngrams(words(answer), RUN)}
-    known, known_runs, questions = _found_in(trained, whole, runs)
+    normal_answers = {normalised(answer) for texts in answers.values() for answer in texts}
+    answer_runs = {run for texts in answers.values() for answer in texts for run in ngrams(words(answer), RUN)}
+    train_answers, train_runs, is_qa = _occurring_in(train, normal_answers, answer_runs)
     figures = {}
-    for name, said in answers.items():
-        if questions:
-            verbatim = [normalised(answer) in known for answer in said]
+    for name, texts in answers.items():
+        if is_qa:
+            copies = [normalised(answer) in train_answers for answer in texts]
         else:
-            verbatim = [_all_known(answer, known_runs) for answer in said]
+            copies = [_consists_of(answer, train_runs) for answer in texts]
         wrong = [
-            same and normalised(answer) != normalised(reference)
-            for same, answer, reference in zip(verbatim, said, references, strict=True)
+            copy and normalised(answer) != normalised(reference)
+            for copy, answer, reference in zip(copies, texts, references, strict=True)
         ]
-        own = [run in known_runs for answer in said for run in ngrams(words(answer), RUN)]
+        run_copies = [run in train_runs for answer in texts for run in ngrams(words(answer), RUN)]
         figures[name] = {
-            "verbatim_rate": figure(mean(map(float, verbatim))),
+            "verbatim_rate": figure(mean(map(float, copies))),
             "verbatim_wrong_rate": figure(mean(map(float, wrong))),
-            "verbatim_8gram_rate": figure(mean(map(float, own))),
+            "verbatim_8gram_rate": figure(mean(map(float, run_copies))),
         }
     return figures
 
 
-def _all_known(text: str, known: set[tuple[str, ...]]) -> bool:
+def _consists_of(text: str, train_runs: set[tuple[str, ...]]) -> bool:
+    """Whether a text has runs, and each of them occurs in training."""
     runs = ngrams(words(text), RUN)
-    return bool(runs) and known.issuperset(runs)
+    return bool(runs) and train_runs.issuperset(runs)
 
 
-def _found_in(
-    trained: Iterable[Record], whole: set[str], runs: set[tuple[str, ...]]
+def _occurring_in(
+    train: Iterable[Record], normal_answers: set[str], answer_runs: set[tuple[str, ...]]
 ) -> tuple[set[str], set[tuple[str, ...]], bool]:
-    """Which of the texts and runs occur in training, and whether training holds questions. An empty text is no copy."""
-    found: set[str] = set()
-    found_runs: set[tuple[str, ...]] = set()
-    questions = False
-    for record in trained:
-        questions = isinstance(record, Question)
+    """The answers and the runs that occur in training, and whether training holds questions. An empty answer counts as
+    no copy."""
+    train_answers: set[str] = set()
+    train_runs: set[tuple[str, ...]] = set()
+    is_qa = False
+    for record in train:
+        is_qa = isinstance(record, Question)
         text = record.answer if isinstance(record, Question) else record.text
-        if questions and (normal := normalised(text)) in whole and normal:
-            found.add(normal)
-        found_runs.update(run for run in ngrams(words(text), RUN) if run in runs)
-    return found, found_runs, questions
+        if is_qa and (normal := normalised(text)) in normal_answers and normal:
+            train_answers.add(normal)
+        train_runs.update(run for run in ngrams(words(text), RUN) if run in answer_runs)
+    return train_answers, train_runs, is_qa

@@ -1,4 +1,4 @@
-"""What evaluate writes: the figures, every answer, and the curves and charts."""
+"""Computes the figures of metrics/evaluate.json, and writes them with the answers, curves and charts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +28,7 @@ from lockstep.evaluation.charts import binned_curve, learning_curves, learning_r
 from lockstep.evaluation.loss_breakdown import loss_by_length, loss_by_position
 from lockstep.evaluation.memorization import verbatim_metrics
 from lockstep.evaluation.retrieval_baseline import nearest_questions
-from lockstep.evaluation.score_models import Scored, answer_figures, differences, f1_evidence, loss_evidence
+from lockstep.evaluation.score_models import ModelScores, answer_figures, differences, f1_evidence, loss_evidence
 from lockstep.evaluation.test_answers import samples_markdown
 from lockstep.evaluation.test_set import HeldOut
 from lockstep.evaluation.text_metrics import answer_chrf, overlap_metrics, token_f1
@@ -38,84 +38,97 @@ Answers = dict[str, list[str]]  # 'base', 'tuned' and, for questions, 'retrieval
 
 
 def answer_texts(held_out: HeldOut, answers: dict[str, list[Answer]]) -> Answers:
-    """The models' answers as text, and for questions those of the nearest training question."""
-    texts = {name: [answer.text.strip() for answer in said] for name, said in answers.items()}
-    if held_out.kind == "qa" and held_out.asked:
-        trained = [record for record in held_out.training_records() if isinstance(record, Question)]
-        nearest = nearest_questions([one.question for one in trained], [one.question for one in held_out.asked])
-        texts["retrieval"] = [trained[index].answer for index in nearest]
+    """The models' answers as text, and for questions the answers of the nearest training questions."""
+    texts = {name: [answer.text.strip() for answer in of_model] for name, of_model in answers.items()}
+    if held_out.kind == "qa" and held_out.questions:
+        train = [record for record in held_out.training_records() if isinstance(record, Question)]
+        nearest = nearest_questions(
+            [record.question for record in train], [question.question for question in held_out.questions]
+        )
+        texts["retrieval"] = [train[index].answer for index in nearest]
     return texts
 
 
 def evaluation_metrics(
     held_out: HeldOut,
-    scored: dict[str, Scored],
+    scores: dict[str, ModelScores],
     answers: dict[str, list[Answer]],
     texts: Answers,
     settings: Evaluate,
     seed: int,
 ) -> dict[str, Any]:
-    """The figures of metrics/evaluate.json. scored and answers: of 'base' and 'tuned'. docs/evaluation.md says what
-    each means."""
-    asked, references = held_out.asked, [one.reference for one in held_out.asked]
-    figures = {name: scored[name].figures | answer_figures(asked, answers[name], held_out.kind) for name in scored}
-    if asked:
-        verbatim = verbatim_metrics({name: texts[name] for name in scored}, references, held_out.training_records())
-        figures = {name: figures[name] | verbatim[name] for name in figures}
-    base, tuned = (scored[name].answer.scores for name in ("base", "tuned"))
-    delta = differences(scored["base"].figures, scored["tuned"].figures)
+    """The figures of metrics/evaluate.json. docs/evaluation.md says what each of them means.
+
+    scores, answers: those of 'base' and of 'tuned'. texts: see answer_texts.
+    """
+    questions, references = held_out.questions, [question.reference for question in held_out.questions]
+    figures = {name: scores[name].figures | answer_figures(questions, answers[name], held_out.kind) for name in scores}
+    if questions:
+        copied = verbatim_metrics({name: texts[name] for name in scores}, references, held_out.training_records())
+        figures = {name: figures[name] | copied[name] for name in figures}
+    base, tuned = (scores[name].answer.scores for name in ("base", "tuned"))
+    delta = differences(scores["base"].figures, scores["tuned"].figures)
     delta |= loss_evidence(base, tuned, held_out.clusters, settings.bootstrap_resamples, seed)
     metrics: dict[str, Any] = {
         "kind": held_out.kind,
         "test_rows": len(held_out.rows),
-        "answered": len(asked),
+        "answered": len(questions),
         "leakage": held_out.leakage,
         **figures,
         "delta": delta,
     }
     if "retrieval" in texts:
-        evidence = (settings.bootstrap_resamples, seed)
-        delta |= f1_evidence(asked, texts["base"], texts["tuned"], *evidence)
+        bootstrap = (settings.bootstrap_resamples, seed)
+        delta |= f1_evidence(questions, texts["base"], texts["tuned"], *bootstrap)
         metrics["retrieval"] = overlap_metrics(texts["retrieval"], references)
-        metrics["vs_retrieval"] = f1_evidence(asked, texts["retrieval"], texts["tuned"], *evidence)
-    checks = {f"{name}_{kind}": error for name in scored for kind, error in scored[name].checks.items()}
+        metrics["vs_retrieval"] = f1_evidence(questions, texts["retrieval"], texts["tuned"], *bootstrap)
+    checks = {f"{name}_{kind}": error for name in scores for kind, error in scores[name].checks.items()}
     return metrics | {"checks": checks}
 
 
 def answer_lines(held_out: HeldOut, texts: Answers, answers: dict[str, list[Answer]]) -> list[dict[str, Any]]:
-    """One line per question asked: id, question, reference, each answer, and how near the fine-tuned one comes."""
+    """The lines of metrics/answers.jsonl, one per question.
+
+    Each has the question's id, question and reference, every answer to it, whether the fine-tuned model ended its
+    answer by itself, and that answer's token F1 and chrF.
+    """
     lines = []
-    for place, one in enumerate(held_out.asked):
-        said = {name: texts[name][place] for name in texts}
+    for index, question in enumerate(held_out.questions):
+        answer_of = {name: texts[name][index] for name in texts}
         lines.append(
-            {"id": one.id, "question": one.question, "reference": one.reference, **said}
-            | {"ended": answers["tuned"][place].finish == "stop"}
-            | {"f1": figure(token_f1(said["tuned"], one.reference))}
-            | {"chrf": figure(answer_chrf(said["tuned"], one.reference))}
+            {"id": question.id, "question": question.question, "reference": question.reference, **answer_of}
+            | {"ended": answers["tuned"][index].finish == "stop"}
+            | {"f1": figure(token_f1(answer_of["tuned"], question.reference))}
+            | {"chrf": figure(answer_chrf(answer_of["tuned"], question.reference))}
         )
     return lines
 
 
 def write_evidence(
-    metrics: dict[str, Any], lines: Sequence[dict[str, Any]], scored: dict[str, Scored], kind: str, samples: int
+    metrics: dict[str, Any], lines: Sequence[dict[str, Any]], scores: dict[str, ModelScores], kind: str, samples: int
 ) -> None:
-    """Write metrics/evaluate.json, answers.jsonl, samples.md, the two loss curves and the charts."""
-    base, tuned = scored["base"].answer, scored["tuned"].answer
+    """Write metrics/evaluate.json, answers.jsonl, samples.md, the two curves of the loss and the charts.
+
+    metrics: of evaluation_metrics. lines: of answer_lines; the first `samples` of them go into samples.md.
+    scores: those of 'base' and of 'tuned'. kind: 'qa' or 'text'.
+    Raises LockstepError when a file can't be written, or the curves of training are missing.
+    """
+    base, tuned = scores["base"].answer, scores["tuned"].answer
     by_length, by_position = loss_by_length(base, tuned), loss_by_position(base, tuned)
     write_json(EVALUATE_METRICS, metrics)
     write_json_lines(ANSWERS, lines)
     write_text(SAMPLES, samples_markdown(lines[:samples], kind))
     write_points(LENGTH_CURVE, by_length)
     write_points(POSITION_CURVE, by_position)
-    changes = tuned.scores.nll / tuned.scores.targets - base.scores.nll / base.scores.targets
+    changes = tuned.scores.nll / tuned.scores.targets - base.scores.nll / base.scores.targets  # (rows,) nats per token
     steps = read_points(STEP_CURVE, "make train")
-    what = "answer" if kind == "qa" else "row"
+    unit = "answer" if kind == "qa" else "row"
     charts = {
         "learning": learning_curves(read_points(EPOCH_CURVE, "make train"), steps),
         "learning_rate": learning_rate(steps),
         "rows": row_changes(changes),
-        "length": binned_curve(by_length, f"tokens of the {what}"),
-        "position": binned_curve(by_position, f"place of the token in the {what}"),
+        "length": binned_curve(by_length, f"tokens of the {unit}"),
+        "position": binned_curve(by_position, f"place of the token in the {unit}"),
     }
     if "retrieval" in metrics:
         charts["scores"] = score_bars(metrics)

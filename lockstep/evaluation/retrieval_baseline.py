@@ -1,4 +1,4 @@
-"""The honest simple rival of a fine-tuned model: the answer of the training question most like the one asked."""
+"""The retrieval baseline: it answers with the answer of the most similar training question."""
 
 from collections.abc import Sequence
 
@@ -6,25 +6,26 @@ import numpy as np
 
 from lockstep.evaluation.text_metrics import words
 
-ASKED_AT_ONCE = 64  # questions compared with all of training at a time
+QUERIES_AT_ONCE = 64  # questions compared with all training questions at a time, which bounds memory
 
 
-def nearest_questions(trained: Sequence[str], asked: Sequence[str]) -> list[int]:
-    """For each question asked the index of the training question nearest by TF-IDF cosine; the first of equals.
+def nearest_questions(train: Sequence[str], queries: Sequence[str]) -> list[int]:
+    """For each query the index of the most similar training question, by the cosine of TF-IDF vectors.
 
-    TF-IDF as scikit-learn computes it, fitted on the training questions, sublinear in the count of a word.
-    Raises ValueError when there is no training question.
+    Among equally similar ones the first is taken. TF-IDF is scikit-learn's, fitted on the training questions and
+    sublinear in the count of a word. Raises ValueError when there is no training question.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    if not trained:
+    if not train:
         raise ValueError("there is no training question")
-    if not any(words(question) for question in trained):
-        return [0] * len(asked)
+    if not any(words(question) for question in train):
+        return [0] * len(queries)
     vectorizer = TfidfVectorizer(analyzer=words, sublinear_tf=True)
-    known = vectorizer.fit_transform(trained)
+    train_vectors = vectorizer.fit_transform(train)  # (train, words), sparse, each of length 1
     nearest: list[int] = []
-    for start in range(0, len(asked), ASKED_AT_ONCE):
-        likeness = vectorizer.transform(asked[start : start + ASKED_AT_ONCE]) @ known.T
-        nearest += [int(row) for row in np.asarray(likeness.toarray()).argmax(axis=1)]
+    for start in range(0, len(queries), QUERIES_AT_ONCE):
+        # (queries, train), sparse
+        cosines = vectorizer.transform(queries[start : start + QUERIES_AT_ONCE]) @ train_vectors.T
+        nearest += [int(row) for row in np.asarray(cosines.toarray()).argmax(axis=1)]
     return nearest

@@ -1,4 +1,4 @@
-"""Base and fine-tuned model on the same held-out rows: from models to metrics/evaluate.json."""
+"""Scores a model on held-out rows, and compares the figures of the base and the fine-tuned model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,13 @@ from lockstep.modeling.scoring import Scores, TokenLosses, score_rows, token_los
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """What one model makes of the held-out rows. answer: each target of each answer. text: the whole rows, of
-    text_bytes bytes. train: answers of as many training rows. checks: see self_checks.check_scores."""
+class ModelScores:
+    """The scores of one model.
+
+    answer: the losses of the answer tokens of each test row. text: the scores of the whole test rows, whose scored
+    tokens are text_bytes bytes long in UTF-8. train: the scores of the answers of as many training rows.
+    checks: the errors that self_checks.check_scores measured.
+    """
 
     answer: TokenLosses
     text: Scores
@@ -30,8 +34,11 @@ class Scored:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Loss (nats per token) and perplexity of the answers; perplexity, and bits per byte, of the whole rows; and
-        `generalization_gap`, how much higher the loss is than on rows of training."""
+        """The figures of this model in metrics/evaluate.json.
+
+        They are loss (nats per token), perplexity and accuracy on the answers, perplexity and bits per byte on the
+        whole rows, the loss on training rows, and `generalization_gap`, the loss on test rows minus that on training rows.
+        """
         scores = self.answer.scores
         return {
             "loss": figure(scores.loss),
@@ -53,44 +60,48 @@ def score_model(
     kind: str,
     name: str,
     processes: Processes = ALONE,
-) -> Scored:
-    """Score the test rows, their whole text, and the train rows, and check the scores against the plain definition.
+) -> ModelScores:
+    """Score the answers and the whole text of the test rows, and the answers of the train rows.
 
-    For the whole row of a question and its answer the model first sees an end-of-text, so that the first token counts
-    too; a row of plain text begins with the last token of the row before, which counts there. The bytes are those of
-    the tokens that count, in UTF-8. kind: 'qa' or 'text'. name: of the model, for the LockstepError raised where a
-    check fails. processes: those that share the work; each returns the whole, the same as one alone.
+    A whole row of a question and its answer is scored after an end-of-text token, so that its first token counts too.
+    A row of plain text begins with the last token of the row before it, and that token counts there.
+
+    kind: 'qa' or 'text'. name: the model's name, for messages. processes: the processes that share the work; each
+    returns the scores of all rows, the same as one process alone.
+    Raises LockstepError when the scores differ from those of the plain definition.
     """
     end = tokenizer.eos_token_id
     answers = [{"input_ids": row.ids, "target_start": row.answer_start} for row in test]
     losses = token_losses(model, answers, hardware, end, processes=processes)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    opening = [end] if kind == "qa" else []
-    texts = [[*opening, *row.ids][:context] for row in test]
+    start = [end] if kind == "qa" else []
+    texts = [[*start, *row.ids][:context] for row in test]
     whole = [{"input_ids": ids, "target_start": 1} for ids in texts]
-    learnt = [{"input_ids": row.ids, "target_start": row.answer_start} for row in train]
-    return Scored(
+    train_answers = [{"input_ids": row.ids, "target_start": row.answer_start} for row in train]
+    return ModelScores(
         answer=losses,
         text=score_rows(model, whole, hardware, end, processes=processes),
-        # Ends of text are control, not bytes of the user's text; their cost is counted all the same.
+        # End-of-text tokens are no bytes of the user's text, so they add to the loss but not to the length.
         text_bytes=sum(len(str(tokenizer.decode([i for i in ids[1:] if i != end])).encode()) for ids in texts),
-        train=score_rows(model, learnt, hardware, end, processes=processes),
+        train=score_rows(model, train_answers, hardware, end, processes=processes),
         checks=check_scores(model, answers, losses.scores, hardware, end, name),
     )
 
 
-def answer_figures(asked: Sequence[TestQuestion], answers: Sequence[Answer], kind: str) -> dict[str, float]:
-    """How near the answers come to the references (questions only: a text goes on in many good ways), and how they
-    are said. Empty when nothing was asked."""
-    if not asked:
+def answer_figures(questions: Sequence[TestQuestion], answers: Sequence[Answer], kind: str) -> dict[str, float]:
+    """The overlap of the answers with the references, for kind 'qa' only, and their surface metrics.
+
+    A plain text has many good continuations, so none is compared with a reference. Empty when there is no question.
+    """
+    if not questions:
         return {}
-    texts, references = [answer.text.strip() for answer in answers], [one.reference for one in asked]
-    near = overlap_metrics(texts, references) if kind == "qa" else {}
-    return near | surface_metrics(texts, references, [answer.finish == "stop" for answer in answers])
+    texts, references = [answer.text.strip() for answer in answers], [question.reference for question in questions]
+    overlap = overlap_metrics(texts, references) if kind == "qa" else {}
+    return overlap | surface_metrics(texts, references, [answer.finish == "stop" for answer in answers])
 
 
 def differences(base: dict[str, float], tuned: dict[str, float]) -> dict[str, float]:
-    """tuned - base for each figure both have, and by which share the answers' perplexity fell."""
+    """tuned - base for each figure that both have, and the share by which the answers' perplexity fell."""
     delta = {name: figure(tuned[name] - base[name]) for name in base if name in tuned}
     delta["perplexity_improvement"] = figure(1 - tuned["perplexity"] / base["perplexity"])
     return delta
@@ -99,8 +110,11 @@ def differences(base: dict[str, float], tuned: dict[str, float]) -> dict[str, fl
 def loss_evidence(
     base: Scores, tuned: Scores, clusters: Sequence[str] | None, resamples: int, seed: int
 ) -> dict[str, float]:
-    """How sure the change of the answers' loss is: the bounds of its 95% interval by a paired bootstrap over clusters
-    (rows where they are None), and the share of rows whose loss fell."""
+    """The bounds of the 95% interval of tuned - base in the answers' loss, and the share of rows whose loss fell.
+
+    The interval comes from a paired bootstrap with `resamples` draws of clusters.
+    clusters: the cluster of each row; None where each row is a cluster of its own.
+    """
     interval = paired_bootstrap(base.nll, tuned.nll, base.targets, clusters, resamples, seed)
     return {
         "loss_low": figure(interval.low),
@@ -110,15 +124,18 @@ def loss_evidence(
 
 
 def f1_evidence(
-    asked: Sequence[TestQuestion], before: Sequence[str], after: Sequence[str], resamples: int, seed: int
+    questions: Sequence[TestQuestion], before: Sequence[str], after: Sequence[str], resamples: int, seed: int
 ) -> dict[str, float]:
-    """The difference of mean token F1, after - before, and the bounds of its 95% interval. Empty when nothing was
-    asked."""
-    if not asked:
+    """The difference in mean token F1 between two lists of answers, after - before, and the bounds of its 95% interval.
+
+    before, after: an answer to each question. Empty when there is no question.
+    """
+    if not questions:
         return {}
-    earlier, later = (
-        [token_f1(said, one.reference) for said, one in zip(texts, asked, strict=True)] for texts in (before, after)
+    f1_before, f1_after = (
+        [token_f1(answer, question.reference) for answer, question in zip(answers, questions, strict=True)]
+        for answers in (before, after)
     )
-    clusters = [one.cluster for one in asked]
-    interval = paired_bootstrap(earlier, later, [1.0] * len(asked), clusters, resamples, seed)
+    clusters = [question.cluster for question in questions]
+    interval = paired_bootstrap(f1_before, f1_after, [1.0] * len(questions), clusters, resamples, seed)
     return {"f1": figure(interval.difference), "f1_low": figure(interval.low), "f1_high": figure(interval.high)}

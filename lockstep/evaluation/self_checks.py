@@ -1,4 +1,4 @@
-"""Checks that the evaluation makes on itself, each time it runs: a figure that can't be trusted stops the stage."""
+"""Checks that every evaluation makes on itself: it stops rather than report a figure that is not to be trusted."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,18 +14,20 @@ from lockstep.modeling.device import Hardware
 from lockstep.modeling.scoring import Scores, score_rows
 
 CHECKED_ROWS = 5
-# Nats per target token: what the order of sums costs, and what eight bits of mantissa cost besides.
+# Nats per target token. fp32 differs by the order of sums; bf16 also by its eight bits of mantissa.
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}
 
 
 def alone(model: PreTrainedModel, row: dict[str, Any]) -> tuple[float, int]:
-    """-ln p in nats, summed over a row's targets, and their number: the plain definition, one token after the other, in
-    fp32, with no batch, padding, packing or mask."""
+    """The sum of -ln p over a row's targets, in nats, and their number, by the plain definition.
+
+    The row goes through the model in fp32 without batch, padding, packing or mask, and its tokens are added one by one.
+    """
     ids = [int(token) for token in row["input_ids"]]
-    logits = model(torch.tensor([ids], device=model.device)).logits[0].detach().cpu().double()
-    log_p = torch.log_softmax(logits, dim=-1)
+    logits = model(torch.tensor([ids], device=model.device)).logits[0].detach().cpu().double()  # (L, V)
+    log_p = torch.log_softmax(logits, dim=-1)  # (L, V)
     start = int(row["target_start"])
-    return -sum(float(log_p[place - 1, ids[place]]) for place in range(start, len(ids))), len(ids) - start
+    return -sum(float(log_p[position - 1, ids[position]]) for position in range(start, len(ids))), len(ids) - start
 
 
 def check_scores(
@@ -36,26 +38,29 @@ def check_scores(
     pad_id: int,
     name: str,
 ) -> dict[str, float]:
-    """Score a few rows of every length alone and compare: with the same rows batched in fp32, and with `scores`, what
-    is reported for all rows. Returns the largest difference of each in nats per target token.
+    """Score a few rows of different lengths alone, and compare with their scores in batches.
 
-    Raises LockstepError where one is above TOLERANCE: padding was counted, or rows saw each other.
+    Compared are a batch of these rows in fp32 ('batched'), and their share of `scores`, the scores of all rows that are
+    to be reported ('reported'). Returns the largest difference of each, in nats per target token.
+
+    name: the model's name, for the message. Raises LockstepError where a difference is above TOLERANCE, as when padding
+    is counted or rows attend to each other.
     """
-    order = np.argsort([len(row["input_ids"]) for row in rows], kind="stable")
+    order = np.argsort([len(row["input_ids"]) for row in rows], kind="stable")  # (rows,) the shortest first
     chosen = order[np.unique(np.linspace(0, len(order) - 1, CHECKED_ROWS).round().astype(int))]
     was_training = model.training
     model.eval()
     with torch.inference_mode():
         plain = [alone(model, rows[index]) for index in chosen]
     model.train(was_training)
-    some = [rows[index] for index in chosen]
-    batched = score_rows(model, some, replace(hardware, precision="fp32"), pad_id, tokens=1 << 30)
+    chosen_rows = [rows[index] for index in chosen]
+    batched = score_rows(model, chosen_rows, replace(hardware, precision="fp32"), pad_id, tokens=1 << 30)
     reported = Scores(scores.nll[chosen], scores.targets[chosen], scores.correct[chosen])
     errors = {}
-    for kind, found, precision in (("batched", batched, "fp32"), ("reported", reported, hardware.precision)):
+    for kind, ours, precision in (("batched", batched, "fp32"), ("reported", reported, hardware.precision)):
         errors[kind] = max(
-            abs(nll / targets - ours / count)
-            for (nll, targets), ours, count in zip(plain, found.nll, found.targets, strict=True)
+            abs(plain_nll / plain_targets - nll / targets)
+            for (plain_nll, plain_targets), nll, targets in zip(plain, ours.nll, ours.targets, strict=True)
         )
         if not errors[kind] <= TOLERANCE[precision]:
             raise LockstepError(
@@ -67,12 +72,15 @@ def check_scores(
 
 
 def check_leakage(leaks: dict[str, int]) -> int:
-    """The sum of the counts in data/prepared/leakage.json. Raises LockstepError when it is not 0."""
+    """The sum of prepare's counts of leakage. Raises LockstepError, with the counts, when it is not 0.
+
+    prepare leaves none, so this is for a data/prepared that something else wrote.
+    """
     total = sum(leaks.values())
     if total:
-        found = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in leaks.items() if count)
+        counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in leaks.items() if count)
         raise LockstepError(
-            f"Held-out rows were seen in training: {found}. Figures on them would flatter the model.",
+            f"Held-out rows were seen in training: {counts}. Figures on them would flatter the model.",
             "Run `make prepare` to split the data again.",
         )
     return total

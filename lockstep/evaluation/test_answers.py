@@ -1,4 +1,4 @@
-"""Questions of the test split put to a model, through the same engine as chat, and its answers."""
+"""The test questions that both models answer, and their answers, through the engine that chat uses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from lockstep.generation.engine import Answer, Engine, Sampling
 from lockstep.modeling.collate import longest_first
 from lockstep.modeling.distributed import ALONE, Processes
 
-BEGINNING = 12  # words of a text that are given, to be continued
-CONTINUATION = 36  # words of it that the continuation is shown beside
+BEGINNING = 12  # words of a text that the model is given to continue
+CONTINUATION = 36  # words that follow them in the text: the reference of the continuation
 
 
 @dataclass(frozen=True, slots=True)
 class TestQuestion:
-    """What a model is asked, and the answer that would have been right. For texts: a beginning, and how it went on."""
+    """A question for the models, and its answer in the data. For texts: a beginning, and its continuation there."""
 
     id: str
     cluster: str
@@ -28,34 +28,34 @@ class TestQuestion:
 
 
 def draw_questions(records: Sequence[Record], count: int) -> list[TestQuestion]:
-    """Up to `count` questions of the records, those with the lowest ids.
+    """The `count` questions of the records with the lowest ids, or all where there are fewer.
 
-    Ids are hashes, so this is a draw by lot that new rows hardly change and that two revisions have in common.
+    Ids are hashes, so this is a random draw. It hardly changes when rows are added, and two revisions share most of it.
     """
-    every = [asked for record in records for asked in _questions_of(record)]
-    return sorted(every, key=lambda asked: asked.id)[:count]
+    questions = [question for record in records for question in _questions(record)]
+    return sorted(questions, key=lambda question: question.id)[:count]
 
 
-def _questions_of(record: Record) -> list[TestQuestion]:
-    """A question as it is; of a text the beginning of each paragraph that is long enough, else its own."""
+def _questions(record: Record) -> list[TestQuestion]:
+    """The question of a record. A text gives the beginning of each long paragraph, or else its own beginning."""
     if isinstance(record, Question):
         return [TestQuestion(record.id, record.cluster, record.question, record.answer)]
-    parts = [part.split() for part in record.text.split("\n\n")]
-    long = [part for part in parts if len(part) >= 2 * BEGINNING] or [record.text.split()]
+    paragraphs = [paragraph.split() for paragraph in record.text.split("\n\n")]
+    long = [words for words in paragraphs if len(words) >= 2 * BEGINNING] or [record.text.split()]
     return [
-        TestQuestion(f"{record.id}-{number}", record.cluster, *text_sample(" ".join(part)))
-        for number, part in enumerate(long)
+        TestQuestion(f"{record.id}-{number}", record.cluster, *text_sample(" ".join(words)))
+        for number, words in enumerate(long)
     ]
 
 
 def text_sample(text: str) -> tuple[str, str]:
-    """The first words of a text, as something to continue, and what really followed."""
-    parts = text.split()
-    return " ".join(parts[:BEGINNING]), " ".join(parts[BEGINNING : BEGINNING + CONTINUATION])
+    """The first words of a text, for the model to continue, and the words that follow them."""
+    words = text.split()
+    return " ".join(words[:BEGINNING]), " ".join(words[BEGINNING : BEGINNING + CONTINUATION])
 
 
 def greedy(settings: Generation) -> Sampling:
-    """The exported settings, but always the likeliest token: evaluation draws nothing."""
+    """The settings of generation, but greedy: evaluation always takes the likeliest token."""
     return Sampling(max_new_tokens=settings.max_new_tokens, repetition_penalty=settings.repetition_penalty)
 
 
@@ -63,36 +63,39 @@ def generate_answers(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     prompt: Prompt,
-    asked: Sequence[TestQuestion],
+    questions: Sequence[TestQuestion],
     settings: Generation,
     processes: Processes = ALONE,
 ) -> list[Answer]:
-    """The model's greedy answer to each question, in order. processes: those that share the work; each returns all."""
+    """Generate the model's greedy answer to each question, in order.
+
+    processes: the processes that share the questions; each returns all answers.
+    """
     sampling = greedy(settings)
     assistant = Assistant(Engine(model, tokenizer), prompt, sampling, 0, "")
-    prompts = [prompt_ids(assistant, [], one.question, sampling.max_new_tokens) for one in asked]
-    # By length, so that what each process gets takes about as long.
+    prompts = [prompt_ids(assistant, [], question.question, sampling.max_new_tokens) for question in questions]
+    # By length, so that each process's share takes about as long.
     order = processes.share(longest_first([len(prompt) for prompt in prompts]))
-    given = assistant.engine.answers([prompts[index] for index in order], sampling)
-    every = dict(pair for part in processes.gathered(list(zip(order, given, strict=True))) for pair in part)
+    own = assistant.engine.answers([prompts[index] for index in order], sampling)
+    every = dict(pair for part in processes.gathered(list(zip(order, own, strict=True))) for pair in part)
     return [every[index] for index in range(len(prompts))]
 
 
 def samples_markdown(samples: Sequence[dict[str, str]], kind: str) -> str:
-    """Answers beside references, for people. samples: question, reference, base, tuned."""
+    """A Markdown page of answers beside their references. samples: dicts of question, reference, base and tuned."""
     lines = ["# Sample answers on held-out rows", ""]
     for number, sample in enumerate(samples, start=1):
         lines += [f"## {number}. {markdown_line(sample['question'])}", ""]
         for name, key in (("Reference", "reference"), ("Base", "base"), ("Fine-tuned", "tuned")):
             lines += [f"**{name}:** {markdown_line(sample[key]) or '*(nothing)*'}", ""]
     if not samples:
-        what = "question" if kind == "qa" else "beginning"
-        lines += [f"No {what} was asked for: evaluate.show is 0.", ""]
+        unit = "question" if kind == "qa" else "beginning"
+        lines += [f"No {unit} was asked for: evaluate.show is 0.", ""]
     return "\n".join(lines)
 
 
 def markdown_line(text: str) -> str:
-    """Text of a user or model as one line that Markdown shows as it is."""
+    """A text of a user or a model as one line, escaped so that Markdown shows it unchanged."""
     for character in "\\`*_[]<>#|~":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())

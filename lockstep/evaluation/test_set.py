@@ -1,4 +1,4 @@
-"""The test split as evaluate needs it, read once and checked: nothing in it was learnt, every label is right."""
+"""Reads the test split and checks it: prepare counted no leakage, and every row has the right labels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,19 +21,23 @@ from lockstep.modeling.distributed import Processes
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """kind: 'qa' or 'text'. rows: of the test split. clusters: of each row, None where rows are no records (texts, or
-    some were dropped). trained: rows of the train split, evenly spread, as many as `rows` where there are. asked: what
-    the models will answer. leakage: how much of the test split training held, see leakage.leakage."""
+    """The test split.
+
+    kind: 'qa' or 'text'. rows: the token rows of the test split. clusters: the cluster of each row; None where rows and
+    records do not correspond, because they are texts or tokenize dropped some. train_rows: rows spread evenly over the
+    train split, as many as `rows` if it has so many. questions: those that the models answer. leakage: the number of
+    held-out rows that the train split holds too; 0, as read_held_out refuses any other.
+    """
 
     kind: str
     rows: list[Row]
     clusters: list[str] | None
-    trained: list[Row]
-    asked: list[TestQuestion]
+    train_rows: list[Row]
+    questions: list[TestQuestion]
     leakage: int
 
     def training_records(self) -> Iterator[Record]:
-        """The records of the train split, from the file."""
+        """Read the records of the train split, one after the other."""
         return iterate_records(prepared_split("train"))
 
 
@@ -43,9 +47,10 @@ def read_held_out(
     settings: Evaluate,
     processes: Processes,
 ) -> HeldOut:
-    """Read the test split; the first process checks it.
+    """Read the test split. The first process checks the labels, for all.
 
-    Raises LockstepError when it is empty, a label is wrong, or prepare counted test rows in training.
+    kind: 'qa' or 'text'. Raises LockstepError when the split is empty, a label is wrong, prepare counted any leakage,
+    or its counts are missing or damaged.
     """
     test, train = read_rows(TOKENIZED / "test"), read_rows(TOKENIZED / "train")
     if not len(test):
@@ -61,12 +66,12 @@ def read_held_out(
         kind=kind,
         rows=rows,
         clusters=[record.cluster for record in records] if aligned else None,
-        trained=list(iterate_rows(train)),
-        asked=draw_questions(records, max(settings.generate, settings.show)),
+        train_rows=list(iterate_rows(train)),
+        questions=draw_questions(records, max(settings.generate, settings.show)),
         leakage=check_leakage(read_json(LEAKAGE, "make prepare")),
     )
 
 
 def spread(rows: Sequence[Any], count: int) -> list[int]:
-    """Up to `count` indices of rows, evenly spread over them."""
-    return [int(place) for place in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round())]
+    """Up to `count` indices of rows, spread evenly over them."""
+    return [int(index) for index in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round())]

@@ -1,6 +1,6 @@
-"""How near generated answers come to their references, and whether they end, repeat themselves and differ.
+"""Metrics of generated answers: overlap with the references, length, repetition and diversity.
 
-Pure functions over texts. docs/evaluation.md gives each formula, its source and its limits.
+The functions take texts only. docs/evaluation.md gives each formula, its source and its limits.
 """
 
 import re
@@ -17,7 +17,7 @@ UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # kana and Chinese charac
 UNSPACED_CHARACTER = re.compile(f"([{UNSPACED}])")
 WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
 ARTICLES = re.compile(r"\b(a|an|the)\b")
-REPEAT = 4  # words of a sequence that counts as repeated when an answer holds it again
+REPEAT = 4  # words of a sequence that counts as repetition when it occurs in an answer again
 
 
 def words(text: str) -> list[str]:
@@ -31,11 +31,12 @@ def words(text: str) -> list[str]:
 def normalised(text: str) -> str:
     """SQuAD's normal form: lower case, no punctuation, no English articles, single blanks (Rajpurkar et al. 2016).
 
-    Punctuation of other scripts goes as well, and their unspaced characters stand apart.
+    Beyond SQuAD's definition, punctuation of all scripts is removed, and Chinese characters and kana become words of
+    one character.
     """
-    kept = "".join(character for character in text.lower() if not _is_punctuation(character))
-    apart = UNSPACED_CHARACTER.sub(r" \1 ", kept)
-    return " ".join(ARTICLES.sub(" ", apart).split())
+    letters = "".join(character for character in text.lower() if not _is_punctuation(character))
+    spaced = UNSPACED_CHARACTER.sub(r" \1 ", letters)
+    return " ".join(ARTICLES.sub(" ", spaced).split())
 
 
 def exact_match(answer: str, reference: str) -> float:
@@ -46,13 +47,13 @@ def exact_match(answer: str, reference: str) -> float:
 def token_f1(answer: str, reference: str) -> float:
     """Harmonic mean of precision and recall of words, each counted as often as it occurs (SQuAD v2's definition).
 
-    Where either has no word left, 1.0 if both have none, else 0.0.
+    Where either has no word in SQuAD's normal form, 1.0 if both have none, else 0.0.
     """
-    said, wanted = normalised(answer).split(), normalised(reference).split()
-    if not said or not wanted:
-        return float(said == wanted)
-    shared = sum((Counter(said) & Counter(wanted)).values())
-    return 2 * shared / (len(said) + len(wanted))
+    answer_words, reference_words = normalised(answer).split(), normalised(reference).split()
+    if not answer_words or not reference_words:
+        return float(answer_words == reference_words)
+    shared = sum((Counter(answer_words) & Counter(reference_words)).values())
+    return 2 * shared / (len(answer_words) + len(reference_words))
 
 
 def rouge_l(answer: str, reference: str) -> float:
@@ -71,7 +72,10 @@ def answer_chrf(answer: str, reference: str) -> float:
 
 
 def overlap_metrics(answers: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Means of exact match, token F1 and ROUGE-L (0 to 1); chrF (0 to 100). Raises ValueError on unequal numbers."""
+    """Mean exact match, token F1 and ROUGE-L (0 to 1) and chrF (0 to 100) of answers against their references.
+
+    Raises ValueError when there are not as many answers as references.
+    """
     pairs = list(zip(answers, references, strict=True))
     return {
         "exact_match": figure(mean(exact_match(*pair) for pair in pairs)),
@@ -82,26 +86,33 @@ def overlap_metrics(answers: Sequence[str], references: Sequence[str]) -> dict[s
 
 
 def repeated_ngrams(text: str) -> float:
-    """Share of sequences of REPEAT words that the text has said before; 0.0 where it is shorter."""
+    """Share of a text's sequences of REPEAT words that occur in it before; 0.0 for a shorter text."""
     sequences = ngrams(words(text), REPEAT)
     return 1 - len(set(sequences)) / len(sequences) if sequences else 0.0
 
 
 def distinct(texts: Iterable[str], length: int) -> float:
-    """Different sequences of `length` words over all of them, all texts together (Li et al. 2016); 0.0 without any."""
+    """Distinct-n of all texts together: different n-grams of words over all of them, n = length (Li et al. 2016).
+
+    0.0 where there are no n-grams.
+    """
     sequences = [sequence for text in texts for sequence in ngrams(words(text), length)]
     return len(set(sequences)) / len(sequences) if sequences else 0.0
 
 
-def surface_metrics(answers: Sequence[str], references: Sequence[str], ended: Sequence[bool]) -> dict[str, float]:
-    """How answers are said, whatever they say: `eos_rate` is the share that ended in end-of-text, `length_ratio` the
-    words said over the words of the references, `rep_4` the mean of repeated_ngrams, `distinct_1` and `distinct_2` as
-    above."""
-    wanted = sum(len(words(reference)) for reference in references)
-    said = sum(len(words(answer)) for answer in answers)
+def surface_metrics(answers: Sequence[str], references: Sequence[str], stopped: Sequence[bool]) -> dict[str, float]:
+    """Metrics that do not compare an answer's content with its reference.
+
+    `eos_rate` is the share of answers that end in end-of-text, `length_ratio` the number of words in the answers over
+    that in the references, `rep_4` the mean of repeated_ngrams, and `distinct_1` and `distinct_2` those of `distinct`.
+
+    stopped: whether each answer ended in end-of-text.
+    """
+    reference_words = sum(len(words(reference)) for reference in references)
+    answer_words = sum(len(words(answer)) for answer in answers)
     return {
-        "eos_rate": figure(mean(map(float, ended))),
-        "length_ratio": figure(said / max(wanted, 1)),
+        "eos_rate": figure(mean(float(ended) for ended in stopped)),
+        "length_ratio": figure(answer_words / max(reference_words, 1)),
         "rep_4": figure(mean(repeated_ngrams(answer) for answer in answers)),
         "distinct_1": figure(distinct(answers, 1)),
         "distinct_2": figure(distinct(answers, 2)),
@@ -109,12 +120,12 @@ def surface_metrics(answers: Sequence[str], references: Sequence[str], ended: Se
 
 
 def ngrams(tokens: Sequence[str], length: int) -> list[tuple[str, ...]]:
-    """Every run of `length` tokens, in order."""
+    """All n-grams of the tokens, n = length, in order."""
     return [tuple(tokens[start : start + length]) for start in range(len(tokens) - length + 1)]
 
 
 def mean(values: Iterable[float]) -> float:
-    """Arithmetic mean; 0.0 of nothing."""
+    """The arithmetic mean; 0.0 where there are no values."""
     listed = list(values)
     return sum(listed) / len(listed) if listed else 0.0
 
@@ -124,7 +135,7 @@ def _is_punctuation(character: str) -> bool:
 
 
 class _Words:
-    """What rouge-score asks for as a tokenizer: its own keeps ASCII only, and an answer in Greek would score 0."""
+    """A tokenizer for rouge-score. Its own keeps ASCII only, so that every answer in Greek would score 0."""
 
     def tokenize(self, text: str) -> list[str]:
         return words(text)

@@ -1,57 +1,61 @@
-"""What the figures of metrics/evaluate.json say, in one sentence, and what speaks against it."""
+"""The verdict on the figures of metrics/evaluate.json in one sentence, and the caveats."""
 
 import math
 from typing import Any
 
-SELDOM_STOPS = 0.9  # share of answers that end by themselves below which it is worth a line
-COPIES = 0.5  # share of answers that are training answers word for word, from which it is worth a line
-BY_HEART = 0.7  # nats per token on training rows below which the model could recite them (perplexity 2),
-WIDE_GAP = 1.0  # where held-out rows cost so much more than they do, the base's own difference taken off
-REPEATS = 0.3  # share of repeated word sequences from which it is worth a line
+# From which value on a figure is worth a caveat.
+SELDOM_STOPS = 0.9  # a smaller share of answers ends by itself
+COPIES = 0.5  # at least this share of answers is a training answer word for word
+BY_HEART = 0.7  # nats per token: a lower loss on training rows (perplexity 2) is memorization, if besides
+WIDE_GAP = 1.0  # nats per token: the gap to held-out rows is wider than the base's by more than this
+REPEATS = 0.3  # at least this share of word sequences is repetition
 
 
 def verdict(metrics: dict[str, Any]) -> str:
-    """Whether fine-tuning made the model better on held-out rows, by how much, and how sure that is."""
+    """Whether fine-tuning made the model better on held-out rows, by how much, and how certain that is.
+
+    metrics: those of metrics/evaluate.json.
+    """
     base, tuned, delta = metrics["base"], metrics["tuned"], metrics["delta"]
-    what = "answers" if metrics["kind"] == "qa" else "texts"
+    rows = "answers" if metrics["kind"] == "qa" else "texts"
     path = f"from {number(base['perplexity'])} to {number(tuned['perplexity'])}"
     bounds = sorted(math.expm1(min(delta[key], 700.0)) for key in ("loss_low", "loss_high"))
-    sure = f"95% interval {signed_percent(bounds[0])} to {signed_percent(bounds[1])}"
+    interval = f"95% interval {signed_percent(bounds[0])} to {signed_percent(bounds[1])}"
     if delta["loss_high"] < 0:
-        rows = f"{percent(delta['rows_improved'])} of {metrics['test_rows']:,} rows improved"
-        return f"It got better: perplexity of held-out {what} fell {path} ({sure}); {rows}."
+        share = f"{percent(delta['rows_improved'])} of {metrics['test_rows']:,} rows improved"
+        return f"It got better: perplexity of held-out {rows} fell {path} ({interval}); {share}."
     if delta["loss_low"] > 0:
-        return f"It got worse: perplexity of held-out {what} rose {path} ({sure})."
-    return f"No difference can be shown: perplexity of held-out {what} went {path} ({sure})."
+        return f"It got worse: perplexity of held-out {rows} rose {path} ({interval})."
+    return f"No difference can be shown: perplexity of held-out {rows} went {path} ({interval})."
 
 
 def caveats(metrics: dict[str, Any]) -> list[str]:
-    """What a reader must know besides the verdict, a sentence each; none when all is well."""
-    tuned, found = metrics["tuned"], []
-    if (
-        tuned["train_loss"] < BY_HEART
-        and tuned["generalization_gap"] - metrics["base"]["generalization_gap"] > WIDE_GAP
-    ):
-        found.append(
+    """What a reader must know besides the verdict, in a sentence each. Empty when nothing speaks against the model.
+
+    metrics: those of metrics/evaluate.json.
+    """
+    tuned, sentences = metrics["tuned"], []
+    if tuned["train_loss"] < BY_HEART and tuned["generalization_gap"] - metrics["base"]["generalization_gap"] > WIDE_GAP:
+        sentences.append(
             f"It knows its training rows by heart: loss {number(tuned['train_loss'])} on them, "
             f"{number(tuned['loss'])} on held-out rows."
         )
     if tuned.get("verbatim_rate", 0) >= COPIES:
-        found.append(f"{percent(tuned['verbatim_rate'])} of its answers are training answers word for word.")
+        sentences.append(f"{percent(tuned['verbatim_rate'])} of its answers are training answers word for word.")
     if metrics["kind"] == "qa" and tuned.get("eos_rate", 1) < SELDOM_STOPS:
-        found.append(f"Only {percent(tuned['eos_rate'])} of its answers end by themselves.")
+        sentences.append(f"Only {percent(tuned['eos_rate'])} of its answers end by themselves.")
     if tuned.get("rep_4", 0) >= REPEATS:
-        found.append(f"It repeats itself: {percent(tuned['rep_4'])} of its word sequences were said before.")
+        sentences.append(f"It repeats itself: {percent(tuned['rep_4'])} of its word sequences were said before.")
     if metrics.get("vs_retrieval", {}).get("f1_high", 1) < 0:
-        found.append(
+        sentences.append(
             "Repeating the answer of the most similar training question is closer to the references than it is "
             f"(token F1 {number(metrics['retrieval']['f1'])} against {number(tuned['f1'])})."
         )
-    return found
+    return sentences
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent where it can be avoided."""
+    """A value with three significant digits; with an exponent only where it is very large or small."""
     if value == 0:
         return "0"
     if 1e-3 <= abs(value) < 1e7:
@@ -61,7 +65,7 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as per cent; never rounded up to 100 or down to 0."""
+    """A share in per cent, never rounded to 100% or 0%."""
     rounded = round(100 * share)
     if (rounded == 100 and share < 1) or (rounded == 0 and share > 0):
         return f"{100 * share:.1f}%"
@@ -69,5 +73,5 @@ def percent(share: float) -> str:
 
 
 def signed_percent(share: float) -> str:
-    """A relative change as per cent with its sign."""
+    """A relative change in per cent with its sign."""
     return f"{100 * share:+.0f}%".replace("-", "\N{MINUS SIGN}")

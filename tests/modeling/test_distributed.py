@@ -17,6 +17,7 @@ from lockstep.core.entry_point import LAUNCHED_BY
 from lockstep.core.errors import LockstepError, Stopped
 from lockstep.core.settings import Device, Generation, load_params
 from lockstep.evaluation import test_answers
+from lockstep.evaluation.test_answers import generate_answers
 from lockstep.modeling.collate import collate
 from lockstep.modeling.device import Hardware, set_up
 from lockstep.modeling.distributed import ALONE, Processes, connect, started
@@ -148,11 +149,9 @@ def test_shared_answers_are_those_of_one_process(
 ) -> None:
     asked = [test_answers.TestQuestion(str(n), str(n), f"Which {'old ' * (n % 4)}kettle {n}?", "") for n in range(3)]
     settings = Generation.model_validate({**PARAMS["generation"], "max_new_tokens": 6})
-    alone = test_answers.generate_answers(model, tokenizer, Prompt(), asked, settings)
+    alone = generate_answers(model, tokenizer, Prompt(), asked, settings)
     exchange = Exchange(monkeypatch)
-    results = exchange.results(
-        lambda one: test_answers.generate_answers(model, tokenizer, Prompt(), asked, settings, one), count
-    )
+    results = exchange.results(lambda one: generate_answers(model, tokenizer, Prompt(), asked, settings, one), count)
     assert results == [alone] * count
     assert sorted(index for part in exchange.said for index, _ in part) == [0, 1, 2]
 
