@@ -22,7 +22,7 @@ def main() -> None:
     from lockstep.modeling.launch import launch, launched, processes_on_this_machine
 
     params = load_params()
-    count = processes_on_this_machine(params.train.processes, params.train.accelerate_config, params.device)
+    count = processes_on_this_machine(params.train.num_processes, params.train.accelerate_config, params.device)
     if count is not None:  # each process runs this stage again, and has no processes to launch
         launch("evaluate", count, None, "Run again.")
         return
@@ -36,12 +36,11 @@ def evaluate(params: "Params") -> None:
     from lockstep.core.checksums import check_manifest
     from lockstep.core.console import say
     from lockstep.core.paths import FINETUNED, PREPARED, SAMPLES, TOKENIZED
-    from lockstep.core.provenance import folder_files, write_provenance
     from lockstep.core.tracking import track
+    from lockstep.evaluation.answers import generate_answers
+    from lockstep.evaluation.held_out import read_held_out
     from lockstep.evaluation.results import answer_lines, answer_texts, evaluation_metrics, write_evidence
     from lockstep.evaluation.score_models import score_model
-    from lockstep.evaluation.test_answers import generate_answers
-    from lockstep.evaluation.test_set import read_held_out
     from lockstep.evaluation.verdict import caveats, verdict
     from lockstep.modeling.device import set_up
     from lockstep.modeling.distributed import connect, disconnect, started

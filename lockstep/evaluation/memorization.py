@@ -14,9 +14,10 @@ def verbatim_metrics(
 ) -> dict[str, dict[str, float]]:
     """The memorization figures of each model.
 
-    `verbatim_rate` is the share of its answers that equal a training answer in SQuAD's normal form; for texts, the share whose
-    every run of RUN words occurs in training. `verbatim_wrong_rate` is the share that are copied and differ from their
-    references. `verbatim_8gram_rate` is the share of all runs of RUN words in its answers that occur in training.
+    `verbatim_rate` is the share of its answers that equal a training answer in SQuAD's normal form; for texts, the
+    share whose every run of RUN words occurs in training. `verbatim_wrong_rate` is the share that are copied and differ
+    from their references. `verbatim_8gram_rate` is the share of all runs of RUN words in its answers that occur in
+    training.
 
     answers: model -> its answers, as many as references. train: the training records, read once.
     """

@@ -24,13 +24,13 @@ from lockstep.core.paths import (
     STEP_CURVE,
 )
 from lockstep.core.settings import Evaluate
+from lockstep.evaluation.answers import samples_markdown
 from lockstep.evaluation.charts import binned_curve, learning_curves, learning_rate, row_changes, score_bars
+from lockstep.evaluation.held_out import HeldOut
 from lockstep.evaluation.loss_breakdown import loss_by_length, loss_by_position
 from lockstep.evaluation.memorization import verbatim_metrics
 from lockstep.evaluation.retrieval_baseline import nearest_questions
 from lockstep.evaluation.score_models import ModelScores, answer_figures, differences, f1_evidence, loss_evidence
-from lockstep.evaluation.test_answers import samples_markdown
-from lockstep.evaluation.test_set import HeldOut
 from lockstep.evaluation.text_metrics import answer_chrf, overlap_metrics, token_f1
 from lockstep.generation.engine import Answer
 

@@ -7,9 +7,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from lockstep.artifacts.rows import Row
 from lockstep.core.atomic_files import figure
+from lockstep.evaluation.answers import TestQuestion
 from lockstep.evaluation.bootstrap import paired_bootstrap
 from lockstep.evaluation.self_checks import check_scores
-from lockstep.evaluation.test_answers import TestQuestion
 from lockstep.evaluation.text_metrics import overlap_metrics, surface_metrics, token_f1
 from lockstep.generation.engine import Answer
 from lockstep.modeling.device import Hardware
@@ -37,7 +37,8 @@ class ModelScores:
         """The figures of this model in metrics/evaluate.json.
 
         They are loss (nats per token), perplexity and accuracy on the answers, perplexity and bits per byte on the
-        whole rows, the loss on training rows, and `generalization_gap`, the loss on test rows minus that on training rows.
+        whole rows, the loss on training rows, and `generalization_gap`, the loss on test rows minus the loss on
+        training rows.
         """
         scores = self.answer.scores
         return {

@@ -35,7 +35,10 @@ def caveats(metrics: dict[str, Any]) -> list[str]:
     metrics: those of metrics/evaluate.json.
     """
     tuned, sentences = metrics["tuned"], []
-    if tuned["train_loss"] < BY_HEART and tuned["generalization_gap"] - metrics["base"]["generalization_gap"] > WIDE_GAP:
+    if (
+        tuned["train_loss"] < BY_HEART
+        and tuned["generalization_gap"] - metrics["base"]["generalization_gap"] > WIDE_GAP
+    ):
         sentences.append(
             f"It knows its training rows by heart: loss {number(tuned['train_loss'])} on them, "
             f"{number(tuned['loss'])} on held-out rows."

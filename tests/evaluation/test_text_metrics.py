@@ -10,7 +10,6 @@ from lockstep.evaluation.text_metrics import (
     exact_match,
     normalised,
     overlap_metrics,
-    repeated,
     rouge_l,
     surface_metrics,
     token_f1,

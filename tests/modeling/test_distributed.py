@@ -17,7 +17,7 @@ from lockstep.core.entry_point import LAUNCHED_BY
 from lockstep.core.errors import LockstepError, Stopped
 from lockstep.core.settings import Device, Generation, load_params
 from lockstep.evaluation import test_answers
-from lockstep.evaluation.test_answers import generate_answers
+from lockstep.evaluation.answers import generate_answers
 from lockstep.modeling.collate import collate
 from lockstep.modeling.device import Hardware, set_up
 from lockstep.modeling.distributed import ALONE, Processes, connect, started

@@ -13,9 +13,9 @@ from lockstep.artifacts.records import Question, Record, Text
 from lockstep.core.checksums import write_manifest
 from lockstep.core.errors import LockstepError
 from lockstep.data.prepare_outputs import split_records
+from lockstep.evaluation.answers import draw_questions, samples_markdown
 from lockstep.evaluation.memorization import verbatim_metrics
 from lockstep.evaluation.retrieval_baseline import nearest_questions
-from lockstep.evaluation.test_answers import draw_questions, samples_markdown
 from lockstep.evaluation.verdict import caveats, number, percent, verdict
 
 FIGURES = {"loss", "perplexity", "accuracy", "text_perplexity", "bits_per_byte", "train_loss", "generalization_gap"}

@@ -14,8 +14,8 @@ from lockstep.core.atomic_files import read_json
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import LEAKAGE, TOKENIZED, prepared_split
 from lockstep.core.settings import Evaluate
+from lockstep.evaluation.answers import TestQuestion, draw_questions
 from lockstep.evaluation.self_checks import check_leakage
-from lockstep.evaluation.test_answers import TestQuestion, draw_questions
 from lockstep.modeling.distributed import Processes
 
 
