@@ -36,6 +36,7 @@ def evaluate(params: "Params") -> None:
     from lockstep.core.checksums import check_manifest
     from lockstep.core.console import say
     from lockstep.core.paths import FINETUNED, PREPARED, SAMPLES, TOKENIZED
+    from lockstep.core.provenance import folder_files, write_provenance
     from lockstep.core.tracking import track
     from lockstep.evaluation.answers import generate_answers
     from lockstep.evaluation.held_out import read_held_out
@@ -72,6 +73,7 @@ def evaluate(params: "Params") -> None:
     metrics = evaluation_metrics(held_out, scores, answers, texts, params.evaluate, params.seed)
     lines = answer_lines(held_out, texts, answers)
     write_evidence(metrics, lines, scores, held_out.kind, params.evaluate.show)
+    write_provenance("evaluate", folder_files(FINETUNED))
     track("evaluate", params, metrics, artifacts=[SAMPLES])
     for text in [*caveats(metrics), verdict(metrics)]:
         say("evaluate", text)

@@ -10,6 +10,7 @@ from lockstep.evaluation.text_metrics import (
     exact_match,
     normalised,
     overlap_metrics,
+    repeated_ngrams,
     rouge_l,
     surface_metrics,
     token_f1,
