@@ -44,13 +44,13 @@ def evaluate(params: "Params") -> None:
     from lockstep.evaluation.score_models import score_model
     from lockstep.evaluation.verdict import caveats, verdict
     from lockstep.modeling.device import set_up
-    from lockstep.modeling.distributed import connect, disconnect, started
+    from lockstep.modeling.distributed import connect, current_group, disconnect
     from lockstep.modeling.model import build_model, load_model
     from lockstep.pretrained.tokenizer import load_tokenizer
 
     for folder, stage in ((FINETUNED, "train"), (TOKENIZED, "tokenize"), (PREPARED, "prepare")):
         check_manifest(folder, stage)
-    processes = started("auto")
+    processes = current_group("auto")
     hardware = set_up(params.device, params.seed, processes)
     connect(processes, hardware.device)
     prompt = read_prompt(FINETUNED, "make train")
@@ -67,7 +67,7 @@ def evaluate(params: "Params") -> None:
         scores[name] = score_model(model, tokenizer, rows, train_rows, hardware, held_out.kind, name, processes)
         answers[name] = generate_answers(model, tokenizer, prompt, held_out.questions, params.generation, processes)
     disconnect()
-    if not processes.first:
+    if not processes.is_main:
         return
     texts = answer_texts(held_out, answers)
     metrics = evaluation_metrics(held_out, scores, answers, texts, params.evaluate, params.seed)

@@ -50,7 +50,7 @@ def train(params: "Params", inputs: "Inputs") -> None:
     from lockstep.core.paths import CHECKPOINTS, SPLITS, TOKENIZED, TOKENIZER
     from lockstep.core.tracking import begin
     from lockstep.modeling.device import set_up
-    from lockstep.modeling.distributed import connect, disconnect, started
+    from lockstep.modeling.distributed import connect, current_group, disconnect
     from lockstep.modeling.launch import read_config
     from lockstep.modeling.model import count_parameters
     from lockstep.modeling.stopping import StopRequest
@@ -61,7 +61,7 @@ def train(params: "Params", inputs: "Inputs") -> None:
     from lockstep.training.trainer import TrainingSetup, disk_needed, finished_model, make_trainer, run
 
     check_manifest(TOKENIZED, "tokenize")
-    processes = started(params.train.num_processes)
+    processes = current_group(params.train.num_processes)
     hardware = set_up(params.device, params.seed, processes)
     connect(processes, hardware.device)
     splits = {split: read_rows(TOKENIZED / split) for split in SPLITS}
@@ -71,7 +71,7 @@ def train(params: "Params", inputs: "Inputs") -> None:
     environment = training_environment(hardware, params.model)
     trained = count_trained(model)
     weights = count_parameters(model) - (trained if params.train.method == "lora" else 0)  # of the final model
-    if processes.first:
+    if processes.is_main:
         audit(stored_blocks(TOKENIZED / "train"), tokenizer.eos_token_id, prompt.kind)
         require_space(CHECKPOINTS, disk_needed(weights, trained))
     share = f", {trained / weights:.2%} of them trained," if trained < weights else ""
@@ -79,7 +79,7 @@ def train(params: "Params", inputs: "Inputs") -> None:
     config = read_config(params.train.accelerate_config)
     run_identity = [params.train, config, params.seed, hardware, environment]
     with StopRequest() as stop, training_run(run_identity, params.model, stop, processes) as folder:
-        if processes.first:
+        if processes.is_main:
             begin("train", params, folder.name)
         setup = TrainingSetup(params.train, hardware, tokenizer.pad_token_id, params.seed, folder, processes)
         trainer = make_trainer(model, splits, setup, stop)

@@ -102,7 +102,7 @@ def pipeline(project: Path) -> Ending:
 
 
 def strays(project: Path) -> list[psutil.Process]:
-    """Processes that work in the project's folder."""
+    """ProcessGroup that work in the project's folder."""
     found = []
     for process in psutil.process_iter():
         try:

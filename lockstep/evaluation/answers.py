@@ -11,7 +11,7 @@ from lockstep.core.settings import Generation
 from lockstep.generation.conversation import Assistant, prompt_ids
 from lockstep.generation.engine import Answer, Engine, Sampling
 from lockstep.modeling.collate import longest_first
-from lockstep.modeling.distributed import ALONE, Processes
+from lockstep.modeling.distributed import SINGLE_PROCESS, ProcessGroup
 
 BEGINNING = 12  # words of a text that the model is given to continue
 CONTINUATION = 36  # words that follow them in the text: the reference of the continuation
@@ -65,7 +65,7 @@ def generate_answers(
     prompt: Prompt,
     questions: Sequence[TestQuestion],
     settings: Generation,
-    processes: Processes = ALONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> list[Answer]:
     """Generate the model's greedy answer to each question, in order.
 
@@ -77,7 +77,7 @@ def generate_answers(
     # By length, so that each process's share takes about as long.
     order = processes.share(longest_first([len(prompt) for prompt in prompts]))
     own = assistant.engine.answers([prompts[index] for index in order], sampling)
-    every = dict(pair for part in processes.gathered(list(zip(order, own, strict=True))) for pair in part)
+    every = dict(pair for part in processes.all_gather(list(zip(order, own, strict=True))) for pair in part)
     return [every[index] for index in range(len(prompts))]
 
 

@@ -16,7 +16,7 @@ from lockstep.core.paths import LEAKAGE, TOKENIZED, prepared_split
 from lockstep.core.settings import Evaluate
 from lockstep.evaluation.answers import TestQuestion, draw_questions
 from lockstep.evaluation.self_checks import check_leakage
-from lockstep.modeling.distributed import Processes
+from lockstep.modeling.distributed import ProcessGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def read_held_out(
     kind: str,
     tokenizer: PreTrainedTokenizerFast,
     settings: Evaluate,
-    processes: Processes,
+    processes: ProcessGroup,
 ) -> HeldOut:
     """Read the test split. The first process checks the labels, for all.
 
@@ -56,7 +56,7 @@ def read_held_out(
     if not len(test):
         raise LockstepError("The test split is empty, so nothing can be shown.", "Set split.test above 0.")
     train = train.select(spread(train, len(test)))
-    if processes.first:
+    if processes.is_main:
         for split in (test, train):
             audit(read_blocks(split), tokenizer.eos_token_id, kind)
     rows = list(iterate_rows(test))

@@ -13,7 +13,7 @@ from lockstep.evaluation.self_checks import check_scores
 from lockstep.evaluation.text_metrics import overlap_metrics, surface_metrics, token_f1
 from lockstep.generation.engine import Answer
 from lockstep.modeling.device import Hardware
-from lockstep.modeling.distributed import ALONE, Processes
+from lockstep.modeling.distributed import SINGLE_PROCESS, ProcessGroup
 from lockstep.modeling.scoring import Scores, TokenLosses, score_rows, token_losses
 
 
@@ -60,7 +60,7 @@ def score_model(
     hardware: Hardware,
     kind: str,
     name: str,
-    processes: Processes = ALONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> ModelScores:
     """Score the answers and the whole text of the test rows, and the answers of the train rows.
 

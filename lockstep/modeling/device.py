@@ -12,7 +12,7 @@ import torch
 from lockstep.core.errors import LockstepError
 from lockstep.core.parallel import available_cores
 from lockstep.core.settings import Device
-from lockstep.modeling.distributed import ALONE, Processes
+from lockstep.modeling.distributed import SINGLE_PROCESS, ProcessGroup
 
 MAPPED_BLOCKS, TRIM_THRESHOLD = -4, -1  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
 
@@ -37,14 +37,14 @@ class Hardware:
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
-def set_up(settings: Device, seed: int, processes: Processes = ALONE) -> Hardware:
+def set_up(settings: Device, seed: int, processes: ProcessGroup = SINGLE_PROCESS) -> Hardware:
     """Resolve 'auto', seed every random number generator and switch deterministic algorithms on or off.
 
     processes: those that work together; the ones on this machine share its threads.
     Raises LockstepError when the wanted device or precision is not there.
     """
     threads = available_cores() if settings.threads == "auto" else settings.threads
-    threads = max(1, threads // processes.here)
+    threads = max(1, threads // processes.local_world_size)
     # cuBLAS reads this when CUDA starts; without it its sums may be added up in changing order.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
@@ -56,7 +56,7 @@ def set_up(settings: Device, seed: int, processes: Processes = ALONE) -> Hardwar
     # Every operation used here writes all it returns; filling memory before that only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not settings.deterministic
-    return Hardware(device, _precision(settings.precision, device), threads, processes.count)
+    return Hardware(device, _precision(settings.precision, device), threads, processes.world_size)
 
 
 def keep_freed_memory() -> None:

@@ -1,7 +1,6 @@
-"""The processes that train or evaluate together: which of them this is, and how they agree.
+"""Processes that train or evaluate together: rank, world size and the collectives they use.
 
-Each is the whole stage, started by core.launch, `accelerate launch` or torchrun. The first of them, process 0,
-writes what comes of it.
+Each runs the whole stage, started by modeling.launch, `accelerate launch` or torchrun. Rank 0 writes the outputs.
 """
 
 import os
@@ -16,40 +15,44 @@ import numpy as np
 
 from lockstep.core.errors import LockstepError
 
-PATIENCE = timedelta(minutes=60)  # that one process waits for another, which may be writing a large checkpoint
+TIMEOUT = timedelta(minutes=60)  # of a collective: rank 0 may be writing a large checkpoint meanwhile
 
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class Processes:
-    """number: of this process, from 0. count: of all. here, place: how many run on this machine, and which it is."""
+class ProcessGroup:
+    """This process among those that work together: rank and world_size over all machines, local_rank and
+    local_world_size on this one. Ranks start at 0."""
 
-    number: int = 0
-    count: int = 1
-    here: int = 1
-    place: int = 0
+    rank: int = 0
+    world_size: int = 1
+    local_world_size: int = 1
+    local_rank: int = 0
 
     @property
-    def first(self) -> bool:
-        """Whether this is the process that writes."""
-        return self.number == 0
+    def is_main(self) -> bool:
+        """Whether this is rank 0, the process that writes."""
+        return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
-        """This process's share of items: each item is one process's."""
-        return items[self.number :: self.count]
+        """Every world_size-th item, from the rank-th on: over all ranks, each item once."""
+        return items[self.rank :: self.world_size]
 
     def rounds(self, items: Sequence[Item]) -> Iterator[tuple[Item, bool]]:
-        """This process's share of items, one a round, with True. Every process has as many rounds, as models in shards
-        need each other's for each item: one that has no item left gets the first again, with False."""
-        for start in range(0, len(items), self.count):
-            mine = start + self.number < len(items)
-            yield items[start + self.number if mine else 0], mine
+        """This process's share of the items, each with True, in as many rounds as every other process has.
 
-    def sums(self, values: Any) -> np.ndarray:
-        """The sum over all processes of float64 values, exact where each value is 0 in all but one."""
+        A process without an item left gets the first one again, with False: where a model lies in shards, each forward
+        pass needs all processes.
+        """
+        for start in range(0, len(items), self.world_size):
+            mine = start + self.rank < len(items)
+            yield items[start + self.rank if mine else 0], mine
+
+    def all_reduce_sum(self, values: Any) -> np.ndarray:
+        """The sum of float64 values over all processes. It is exact where all but one of them are 0."""
         total = np.asarray(values, dtype=np.float64)
-        if self.count > 1:
+        if self.world_size > 1:
             import torch
 
             shared = torch.from_numpy(total.copy())
@@ -57,9 +60,9 @@ class Processes:
             total = shared.numpy()
         return total
 
-    def any_says(self, flag: bool) -> bool:
-        """Whether any of them says so."""
-        if self.count == 1:
+    def any_rank(self, flag: bool) -> bool:
+        """Whether the flag is true in any process."""
+        if self.world_size == 1:
             return flag
         import torch
 
@@ -67,9 +70,9 @@ class Processes:
         torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
         return bool(shared.item())
 
-    def told(self, value: Any) -> Any:
-        """The first process's value."""
-        if self.count == 1:
+    def broadcast(self, value: Any) -> Any:
+        """The value of rank 0."""
+        if self.world_size == 1:
             return value
         import torch
 
@@ -77,44 +80,44 @@ class Processes:
         torch.distributed.broadcast_object_list(values, 0, device=torch.device("cpu"))
         return values[0]
 
-    def gathered(self, value: Any) -> list[Any]:
-        """Every process's value, in their order."""
-        values = [value] * self.count
-        if self.count > 1:
+    def all_gather(self, value: Any) -> list[Any]:
+        """The values of all processes, by rank."""
+        values = [value] * self.world_size
+        if self.world_size > 1:
             import torch
 
             torch.distributed.all_gather_object(values, value)
         return values
 
-    def wait(self) -> None:
-        """Wait until all are here."""
-        self.told(self.gathered(None))
+    def barrier(self) -> None:
+        """Wait until every process has come here."""
+        self.broadcast(self.all_gather(None))
 
 
-ALONE = Processes()
+SINGLE_PROCESS = ProcessGroup()
 
 
-def started(wanted: str | int) -> Processes:
-    """The processes this one was started among: ALONE, or as the launcher says in the environment.
+def current_group(num_processes: str | int) -> ProcessGroup:
+    """The group this process was started in, from the launcher's environment variables; else SINGLE_PROCESS.
 
-    wanted: train.num_processes. Raises LockstepError when the launcher started another number of them.
+    num_processes: train.num_processes. Raises LockstepError when the launcher started another number of processes.
     """
-    names = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK")
     if "RANK" not in os.environ:
-        return ALONE
-    number, count, here, place = (int(os.environ.get(name, 0)) for name in names)
-    if wanted not in ("auto", count):
+        return SINGLE_PROCESS
+    names = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK")
+    group = ProcessGroup(*(int(os.environ.get(name, 0)) for name in names))
+    if num_processes not in ("auto", group.world_size):
         raise LockstepError(
-            f"{count} processes were started, but train.num_processes is {wanted}.",
-            f"Set it to {count} or auto, or start {wanted}.",
+            f"{group.world_size} processes were started, but train.num_processes is {num_processes}.",
+            f"Set it to {group.world_size} or auto, or start {num_processes}.",
         )
-    return Processes(number, count, here, place)
+    return group
 
 
-def connect(processes: Processes, device: str) -> None:
-    """Let the processes talk to each other, and all but the first be silent.
+def connect(processes: ProcessGroup, device: str) -> None:
+    """Set up torch.distributed between the processes, and silence standard output in all but rank 0.
 
-    device: 'cpu', 'cuda' or 'mps'. Raises LockstepError where it does not suffice for all processes of this machine.
+    device: 'cpu', 'cuda' or 'mps'. Raises LockstepError where this machine has too few devices for its processes.
     """
     if "RANK" not in os.environ:
         return
@@ -122,24 +125,25 @@ def connect(processes: Processes, device: str) -> None:
 
     if device != "cuda" and os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
         raise LockstepError(f"FSDP was asked for, but device is {device}.", "It needs CUDA GPUs; use plain processes.")
-    devices = torch.cuda.device_count() if device == "cuda" else 1 if device == "mps" else processes.here
-    if processes.here > devices:
+    devices = torch.cuda.device_count() if device == "cuda" else 1 if device == "mps" else processes.local_world_size
+    count = processes.local_world_size
+    if count > devices:
         raise LockstepError(
-            f"{processes.here} processes on this machine need {processes.here} devices, but it has {devices}.",
+            f"{count} processes on this machine need {count} devices, but it has {devices}.",
             f"Set train.num_processes to {devices}, or device.name to cpu.",
         )
     if device == "cuda":
-        torch.cuda.set_device(processes.place)
-    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # else Accelerate would choose a number
-    # Tensors on the CPU, such as what is agreed on, go by gloo and need not wait for a GPU.
+        torch.cuda.set_device(processes.local_rank)
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # else Accelerate chooses a number
+    # Collectives on CPU tensors go through gloo and do not wait for a GPU.
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
-    torch.distributed.init_process_group(backend, timeout=PATIENCE)
-    if not processes.first:
+    torch.distributed.init_process_group(backend, timeout=TIMEOUT)
+    if not processes.is_main:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for the rest of the process's life)
 
 
 def disconnect() -> None:
-    """Take leave of the others."""
+    """Leave the process group."""
     if "RANK" in os.environ:
         import torch
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from lockstep.core.errors import LockstepError
 from lockstep.modeling.collate import batches_by_length, collate
 from lockstep.modeling.device import Hardware
-from lockstep.modeling.distributed import ALONE, Processes
+from lockstep.modeling.distributed import SINGLE_PROCESS, ProcessGroup
 
 MODEL_INPUTS = ("input_ids", "position_ids", "attention_mask")
 SCORING_TOKENS = 4096  # tokens of one batch, padding included
@@ -119,7 +119,7 @@ def score_rows(
     hardware: Hardware,
     pad_id: int,
     tokens: int = SCORING_TOKENS,
-    processes: Processes = ALONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Scores:
     """Score every row of `input_ids` and `target_start` (see batches.collate).
 
@@ -134,7 +134,7 @@ def score_rows(
         nll[batch.rows] = np.bincount(batch.owner, weights=batch.nll, minlength=count)  # sums in float64
         correct[batch.rows] = np.bincount(batch.owner, weights=batch.correct, minlength=count)
         targets[batch.rows] = np.bincount(batch.owner, minlength=count)
-    nll, counts = processes.sums(nll), processes.sums([targets, correct]).astype(np.int64)
+    nll, counts = processes.all_reduce_sum(nll), processes.all_reduce_sum([targets, correct]).astype(np.int64)
     return Scores(nll, *counts)
 
 
@@ -144,14 +144,14 @@ def token_losses(
     hardware: Hardware,
     pad_id: int,
     tokens: int = SCORING_TOKENS,
-    processes: Processes = ALONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> TokenLosses:
     """Score every target token of the rows. The arguments are those of score_rows."""
     own: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # row index -> nll and correct, of this process's rows
     for batch in _scored_batches(model, rows, hardware, pad_id, tokens, processes):
         for number, index in enumerate(batch.rows):
             own[index] = batch.nll[batch.owner == number], batch.correct[batch.owner == number]
-    every = {index: row for part in processes.gathered(own) for index, row in part.items()}
+    every = {index: row for part in processes.all_gather(own) for index, row in part.items()}
     return TokenLosses([every[index][0] for index in range(len(rows))], [every[index][1] for index in range(len(rows))])
 
 
@@ -161,7 +161,7 @@ def _scored_batches(
     hardware: Hardware,
     pad_id: int,
     tokens: int,
-    processes: Processes,
+    processes: ProcessGroup,
 ) -> Iterator[_ScoredBatch]:
     """Score the rows in batches of similar length, without dropout, and yield this process's share of the batches.
 
@@ -171,7 +171,7 @@ def _scored_batches(
     was_training = model.training
     model.eval()
     # A model in shards keeps the buffers it gathers them in: training could not write to those of inference mode.
-    with torch.no_grad() if processes.count > 1 else torch.inference_mode(), hardware.autocast():
+    with torch.no_grad() if processes.world_size > 1 else torch.inference_mode(), hardware.autocast():
         for indices, mine in processes.rounds(batches_by_length([len(row["input_ids"]) for row in rows], tokens)):
             batch = collate([rows[index] for index in indices], pad_id, layout="padded")
             owner = (batch["target_index"] // batch["input_ids"].shape[1]).numpy()  # (N,)

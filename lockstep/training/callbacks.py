@@ -13,7 +13,7 @@ from lockstep.core.atomic_files import writing
 from lockstep.core.console import ProgressLine
 from lockstep.core.errors import Stopped
 from lockstep.core.paths import CHECKPOINTS
-from lockstep.modeling.distributed import Processes
+from lockstep.modeling.distributed import ProcessGroup
 from lockstep.modeling.stopping import StopRequest
 from lockstep.training.checkpoints import keep_latest, seal_checkpoint
 from lockstep.training.learning_curves import Curves
@@ -40,7 +40,7 @@ class CurveRecorder(TrainerCallback):
             self.run_state.curves.steps.append(point)
 
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, metrics: dict, **_: Any) -> None:
-        tokens = int(self.run_state.processes.sums(self.run_state.meter.tokens))
+        tokens = int(self.run_state.processes.all_reduce_sum(self.run_state.meter.tokens))
         self.run_state.curves.epochs.append({"epoch": round(state.epoch or 0), "tokens": tokens, **metrics})
 
 
@@ -55,7 +55,7 @@ class BestWeights(TrainerCallback):
         if curves.best_epoch == len(curves.epochs) - 1:
             unwrapped = extract_model_from_parallel(model)
             with writing(CHECKPOINTS):
-                save_weights(unwrapped, self.run_state.best_weights, writing=self.run_state.processes.first)
+                save_weights(unwrapped, self.run_state.best_weights, writing=self.run_state.processes.is_main)
 
 
 class EarlyStopping(TrainerCallback):
@@ -84,7 +84,7 @@ class Progress(TrainerCallback):
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         assert self.line is not None
         # Of all processes: each trains on about as many tokens.
-        tokens = (self.run_state.meter.tokens - self.start_tokens) * self.run_state.processes.count
+        tokens = (self.run_state.meter.tokens - self.start_tokens) * self.run_state.processes.world_size
         tokens_per_second = tokens / (time.monotonic() - self.start_time)
         loss = self.run_state.curves.epochs[-1].get("validation_loss")
         validation = f"validation loss {loss:.3f}, " if loss is not None else ""
@@ -111,10 +111,10 @@ class CheckpointFinisher(TrainerCallback):
         checkpoint = folder / f"checkpoint-{state.global_step}"
         with writing(CHECKPOINTS):
             self.run_state.save(checkpoint)
-            if processes.first:
+            if processes.is_main:
                 seal_checkpoint(checkpoint)
                 keep_latest(folder, CHECKPOINTS_KEPT)
-        processes.wait()  # no process may go on, and perhaps end, before the seal is on disk
+        processes.barrier()  # no process may go on, and perhaps end, before the seal is on disk
 
 
 class SaveAndStop(TrainerCallback):
@@ -124,7 +124,7 @@ class SaveAndStop(TrainerCallback):
     Comes after CheckpointFinisher: training may end only once the checkpoint is complete.
     """
 
-    def __init__(self, minutes: float, stop: StopRequest, processes: Processes) -> None:
+    def __init__(self, minutes: float, stop: StopRequest, processes: ProcessGroup) -> None:
         self.interval = minutes * 60  # seconds
         self.stop = stop
         self.processes = processes
@@ -133,14 +133,14 @@ class SaveAndStop(TrainerCallback):
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         # The epoch's last step is saved after the evaluation that follows: a checkpoint between them would lose that.
         last_of_epoch = state.global_step % (state.max_steps // state.num_train_epochs) == 0
-        due = self.processes.first and time.monotonic() - self.last_save > self.interval
-        if not last_of_epoch and self.processes.any_says(bool(self.stop.reason) or due):
+        due = self.processes.is_main and time.monotonic() - self.last_save > self.interval
+        if not last_of_epoch and self.processes.any_rank(bool(self.stop.reason) or due):
             control.should_save = True
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Raises Stopped when any process is asked to stop."""
         self.last_save = time.monotonic()
-        if reasons := list(filter(None, self.processes.gathered(self.stop.reason))):
+        if reasons := list(filter(None, self.processes.all_gather(self.stop.reason))):
             raise Stopped(
                 f"{reasons[0]}; saved at step {state.global_step} of {state.max_steps}, the next run goes on from there"
             )

@@ -7,7 +7,7 @@ import numpy as np
 from accelerate.data_loader import SeedableRandomSampler
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
-from lockstep.modeling.distributed import Processes
+from lockstep.modeling.distributed import ProcessGroup
 
 EMPTY_ROW = {"input_ids": [0], "target_start": 1}  # one token and no target
 
@@ -25,10 +25,12 @@ class DistributedBatchSampler:
     (Accelerate's own sharding would repeat rows there, which changes the loss.)
     """
 
-    def __init__(self, lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int, processes: Processes) -> None:
+    def __init__(
+        self, lengths: Sequence[int] | np.ndarray, batch_size: int, seed: int, processes: ProcessGroup
+    ) -> None:
         self.lengths = lengths
         self.sampler = SeedableRandomSampler(range(len(lengths)), data_seed=seed)
-        self.global_batches = BatchSampler(self.sampler, batch_size * processes.count, drop_last=False)
+        self.global_batches = BatchSampler(self.sampler, batch_size * processes.world_size, drop_last=False)
         self.processes = processes
 
     def __len__(self) -> int:
@@ -38,12 +40,12 @@ class DistributedBatchSampler:
         for batch in self.global_batches:
             longest_first = sorted(batch, key=lambda row: -int(self.lengths[row]))  # (global batch,) row indices
             ranks = map(self._rank_of, range(len(longest_first)))
-            yield [row for row, rank in zip(longest_first, ranks, strict=True) if rank == self.processes.number]
+            yield [row for row, rank in zip(longest_first, ranks, strict=True) if rank == self.processes.rank]
 
     def _rank_of(self, index: int) -> int:
         """The rank that gets the row at this index of a sorted global batch: 0, 1, 2, 2, 1, 0, 0, 1, ... for three."""
-        index %= 2 * self.processes.count
-        return min(index, 2 * self.processes.count - 1 - index)
+        index %= 2 * self.processes.world_size
+        return min(index, 2 * self.processes.world_size - 1 - index)
 
     def set_epoch(self, epoch: int) -> None:
         """Use the shuffle of this epoch; Trainer calls it."""

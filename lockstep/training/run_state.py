@@ -12,7 +12,7 @@ import torch
 
 from lockstep.core.atomic_files import read_json, write_json
 from lockstep.core.errors import LockstepError
-from lockstep.modeling.distributed import Processes
+from lockstep.modeling.distributed import ProcessGroup
 from lockstep.training.checkpoints import link_file
 from lockstep.training.learning_curves import Curves
 
@@ -35,12 +35,12 @@ class LossMeter:
         self.targets += targets
         self.tokens += tokens
 
-    def take_mean(self, processes: Processes) -> tuple[float, int]:
+    def take_mean(self, processes: ProcessGroup) -> tuple[float, int]:
         """Mean loss per target since the last call, and tokens so far, over all processes; all of them must call it.
 
         Raises LockstepError when the loss is not finite.
         """
-        nll, targets, tokens = processes.sums([float(self.nll), self.targets, self.tokens]).tolist()
+        nll, targets, tokens = processes.all_reduce_sum([float(self.nll), self.targets, self.tokens]).tolist()
         require_finite(nll)
         self.nll.zero_()
         self.targets = 0
@@ -69,7 +69,7 @@ class RunState:
     folder: Path
     meter: LossMeter
     curves: Curves
-    processes: Processes
+    processes: ProcessGroup
 
     @property
     def best_weights(self) -> Path:
@@ -82,10 +82,10 @@ class RunState:
 
         Raises LockstepError when the loss is not finite, as no run could continue from there.
         """
-        counters = self.processes.gathered(self.meter.state_dict())
+        counters = self.processes.all_gather(self.meter.state_dict())
         for process in counters:
             require_finite(process["nll"])
-        if self.processes.first:
+        if self.processes.is_main:
             write_json(checkpoint / COUNTERS, counters)
             self.curves.write(checkpoint)
             if self.best_weights.exists():
@@ -93,10 +93,10 @@ class RunState:
 
     def load(self, checkpoint: Path) -> None:
         """Continue from what save wrote. Raises LockstepError when a file is missing or broken."""
-        self.meter.load_state_dict(read_json(checkpoint / COUNTERS, "make train")[self.processes.number])
+        self.meter.load_state_dict(read_json(checkpoint / COUNTERS, "make train")[self.processes.rank])
         self.curves.read(checkpoint)
         # The run's own file is of a later epoch when it was killed between an evaluation and the save that follows it.
-        if self.processes.first:
+        if self.processes.is_main:
             self.best_weights.unlink(missing_ok=True)
             if (checkpoint / BEST).exists():
                 link_file(checkpoint / BEST, self.best_weights)

@@ -16,7 +16,7 @@ from lockstep.core.errors import Stopped
 from lockstep.core.paths import CHECKPOINTS, project_root
 from lockstep.core.settings import Model
 from lockstep.core.stage_deps import stage_deps
-from lockstep.modeling.distributed import ALONE, Processes
+from lockstep.modeling.distributed import SINGLE_PROCESS, ProcessGroup
 from lockstep.modeling.stopping import StopRequest
 from lockstep.pretrained.hub import is_folder
 from lockstep.training.checkpoints import fingerprint
@@ -26,7 +26,7 @@ DAYS_KEPT = 30  # days that an interrupted run's checkpoints are kept after its 
 
 @contextmanager
 def training_run(
-    run_identity: Iterable[Any], model: Model, stop: StopRequest, processes: Processes = ALONE
+    run_identity: Iterable[Any], model: Model, stop: StopRequest, processes: ProcessGroup = SINGLE_PROCESS
 ) -> Iterator[Path]:
     """Lock and yield the folder of this run's checkpoints; it is removed when the block ends without an exception.
 
@@ -35,8 +35,8 @@ def training_run(
     Waits while another process works on the same run, most often one whose dvc was killed and that is saving its last
     checkpoint. Checkpoints of other runs are kept for DAYS_KEPT. Raises Stopped when asked to stop while it waits.
     """
-    if not processes.first:
-        yield processes.told(None)
+    if not processes.is_main:
+        yield processes.broadcast(None)
         return
     values = [_plain(value) for value in [*run_identity, model]]
     paths = [Path(dep) for dep in stage_deps("train")]
@@ -47,7 +47,7 @@ def training_run(
     with _locked(Path(f"{folder}.lock"), stop):
         folder.mkdir(exist_ok=True)
         _remove_forgotten(folder)
-        yield processes.told(folder)
+        yield processes.broadcast(folder)
         shutil.rmtree(folder)
 
 

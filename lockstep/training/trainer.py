@@ -25,7 +25,7 @@ from lockstep.core.paths import CHECKPOINTS
 from lockstep.core.settings import Train
 from lockstep.modeling.collate import collate
 from lockstep.modeling.device import Hardware
-from lockstep.modeling.distributed import ALONE, PATIENCE, Processes
+from lockstep.modeling.distributed import SINGLE_PROCESS, TIMEOUT, ProcessGroup
 from lockstep.modeling.scoring import score_rows
 from lockstep.modeling.stopping import StopRequest
 from lockstep.training.callbacks import (
@@ -58,7 +58,7 @@ class TrainingSetup:
     pad_id: int
     seed: int
     folder: Path
-    processes: Processes = ALONE
+    processes: ProcessGroup = SINGLE_PROCESS
 
 
 class OneGpuArguments(TrainingArguments):
@@ -102,7 +102,7 @@ class SumLossTrainer(Trainer):
         """This batch's share of the step's mean -ln p per target token, scalar tensor."""
         nll = self.step.loss(model, inputs)
         self.run_state.meter.add(nll, inputs["targets"].numel(), inputs["tokens"])
-        # Processes average their gradients; num_items_in_batch counts the targets of all of them.
+        # ProcessGroup average their gradients; num_items_in_batch counts the targets of all of them.
         return nll / num_items_in_batch * self.accelerator.num_processes
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -121,7 +121,7 @@ class SumLossTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader:
         """Batches of rows; among several processes, this one's share of them."""
         processes = self.setup.processes
-        if processes.count == 1:
+        if processes.world_size == 1:
             return super().get_train_dataloader()
         lengths = np.concatenate([block.lengths for block in read_blocks(self.train_dataset)])  # (rows,)
         sampler = DistributedBatchSampler(lengths, self.args.train_batch_size, self.args.seed, processes)
@@ -169,7 +169,7 @@ def training_arguments(setup: TrainingSetup) -> TrainingArguments:
         # Not because any is unused: without it, gradients change places in their buckets after the first step, and with
         # them the order in which more than two processes add them up; a resumed run would end with other last bits.
         ddp_find_unused_parameters=torch.are_deterministic_algorithms_enabled(),
-        ddp_timeout=int(PATIENCE.total_seconds()),
+        ddp_timeout=int(TIMEOUT.total_seconds()),
     )
 
 
@@ -184,7 +184,7 @@ def make_trainer(
     train, validation = splits["train"], splits["validation"]
     scored = {"train": train.select(range(min(len(train), max(len(validation), 100)))), "validation": validation}
     # The first process's choice: where a model is to lie in shards, it alone has loaded its weights by now.
-    step = processes.told(choose_step(model, train[0], setup.hardware, settings.packing))
+    step = processes.broadcast(choose_step(model, train[0], setup.hardware, settings.packing))
     replace_layers(model, setup.hardware.device)
     curves = Curves(settings.early_stopping_patience if len(validation) else 0)
     run_state = RunState(setup.folder, LossMeter(setup.hardware.device), curves, processes)
@@ -207,8 +207,8 @@ def make_trainer(
     trainer.add_callback(Progress(run_state))
     trainer.add_callback(CheckpointFinisher(run_state))
     trainer.add_callback(SaveAndStop(settings.checkpoint_minutes, stop, processes))
-    if processes.number:
-        torch.manual_seed(setup.seed + processes.number)  # each drops out activations of its own
+    if processes.rank:
+        torch.manual_seed(setup.seed + processes.rank)  # each drops out activations of its own
     return trainer
 
 
@@ -219,7 +219,7 @@ def run(trainer: SumLossTrainer) -> None:
     loss is not finite or a checkpoint can't be written.
     """
     processes = trainer.setup.processes
-    checkpoint = processes.told(latest_whole(trainer.setup.folder) if processes.first else None)
+    checkpoint = processes.broadcast(latest_whole(trainer.setup.folder) if processes.is_main else None)
     if checkpoint is not None:
         _resume(trainer, checkpoint)
         say("train", f"goes on from the checkpoint of step {checkpoint_step(checkpoint)}")
@@ -257,7 +257,7 @@ def finished_model(trainer: SumLossTrainer, build: Callable[[], Any]) -> Any | N
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     gathered = gather_weights(model) if trainer.is_fsdp_enabled else {}
-    if not trainer.setup.processes.first:
+    if not trainer.setup.processes.is_main:
         return None
     if gathered:
         model = build()

@@ -89,7 +89,7 @@ def test_distinct_counts_different_words_and_pairs_over_all_answers() -> None:
 
 def test_a_model_that_never_stops_is_seen() -> None:
     endless = surface_metrics(["again " * 30] * 4, ["a short answer"] * 4, [False] * 4)
-    assert endless["stopped"] == 0
+    assert endless["eos_rate"] == 0
     assert endless["length_ratio"] == 10
     assert endless["rep_4"] > 0.9
     assert endless["distinct_1"] < 0.01

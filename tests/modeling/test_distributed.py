@@ -16,11 +16,11 @@ from lockstep.artifacts.prompt import Prompt
 from lockstep.core.entry_point import LAUNCHED_BY
 from lockstep.core.errors import LockstepError, Stopped
 from lockstep.core.settings import Device, Generation, load_params
-from lockstep.evaluation import test_answers
+from lockstep.evaluation import answers
 from lockstep.evaluation.answers import generate_answers
 from lockstep.modeling.collate import collate
 from lockstep.modeling.device import Hardware, set_up
-from lockstep.modeling.distributed import ALONE, Processes, connect, started
+from lockstep.modeling.distributed import SINGLE_PROCESS, ProcessGroup, connect, current_group
 from lockstep.modeling.launch import launched, processes_on_this_machine, processes_to_launch, read_config
 from lockstep.modeling.scoring import score_rows, token_losses
 from lockstep.modeling.worker_output import Relayed
@@ -32,8 +32,8 @@ TABLE = "  rank      : {} (local_rank: 0)\n  exitcode  : {} (pid: 7)\n"
 CONFIG = {"distributed_type": "MULTI_GPU", "num_processes": 4}
 
 
-def of(count: int) -> list[Processes]:
-    return [Processes(number, count, count, number) for number in range(count)]
+def of(count: int) -> list[ProcessGroup]:
+    return [ProcessGroup(number, count, count, number) for number in range(count)]
 
 
 def device(name: str = "auto", threads: Any = "auto") -> Device:
@@ -43,7 +43,7 @@ def device(name: str = "auto", threads: Any = "auto") -> Device:
 @pytest.mark.parametrize(("rows", "count"), [(12, 2), (13, 3), (7, 4), (1, 2), (17, 4)])
 def test_each_step_has_the_rows_it_would_have_in_one_process(rows: int, count: int) -> None:
     lengths = [5 + 7 * row % 11 for row in range(rows)]
-    whole = DistributedBatchSampler(lengths, 4 * count, 42, ALONE)
+    whole = DistributedBatchSampler(lengths, 4 * count, 42, SINGLE_PROCESS)
     shares = [DistributedBatchSampler(lengths, 4, 42, one) for one in of(count)]
     for epoch in (0, 1):
         for batches in (whole, *shares):
@@ -71,7 +71,7 @@ def test_epochs_are_shuffled_as_accelerate_shuffles_them_for_one_process() -> No
     rows = list(range(10))
     plain = DataLoader(rows, batch_size=4, sampler=RandomSampler(rows), collate_fn=list)  # type: ignore[arg-type]
     theirs = prepare_data_loader(plain, num_processes=1, process_index=0, use_seedable_sampler=True, data_seed=7)
-    ours = DistributedLoader(rows, DistributedBatchSampler([3] * 10, 4, 7, ALONE), list)  # type: ignore[arg-type]
+    ours = DistributedLoader(rows, DistributedBatchSampler([3] * 10, 4, 7, SINGLE_PROCESS), list)  # type: ignore[arg-type]
     for epoch in (0, 1, 3):
         theirs.set_epoch(epoch)
         ours.set_epoch(epoch)
@@ -91,15 +91,17 @@ def test_a_share_without_rows_adds_nothing_and_still_has_gradients(model: Any, f
 def test_each_process_has_as_many_rounds_and_each_item_is_one_process_s() -> None:
     rounds = [list(one.rounds("abcde")) for one in of(2)]
     assert rounds == [[("a", True), ("c", True), ("e", True)], [("b", True), ("d", True), ("a", False)]]
-    assert list(ALONE.rounds("ab")) == [("a", True), ("b", True)]
-    assert list(ALONE.rounds("")) == []
+    assert list(SINGLE_PROCESS.rounds("ab")) == [("a", True), ("b", True)]
+    assert list(SINGLE_PROCESS.rounds("")) == []
 
 
 def test_shared_scores_are_those_of_one_process(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"input_ids": list(range(1, 4 + n)), "target_start": 1 + n % 3} for n in range(7)]
     hardware = Hardware("cpu", "fp32", 1)
     parts: list[Any] = []
-    monkeypatch.setattr(Processes, "sums", lambda self, values: parts.append(np.array(values, float)) or parts[-1])
+    monkeypatch.setattr(
+        ProcessGroup, "all_reduce_sum", lambda self, values: parts.append(np.array(values, float)) or parts[-1]
+    )
     for one in of(2):
         score_rows(model, rows, hardware, 0, tokens=12, processes=one)
     monkeypatch.undo()
@@ -112,15 +114,15 @@ class Exchange:
     """Stands for the network: each process works alone up to its first exchange, and then gets what all had to say."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.said: list[Any] = []
+        self.values: list[Any] = []
         self.complete = False
-        monkeypatch.setattr(Processes, "gathered", self.gathered)
+        monkeypatch.setattr(ProcessGroup, "all_gather", self.all_gather)
 
-    def gathered(self, value: Any) -> list[Any]:
+    def all_gather(self, value: Any) -> list[Any]:
         if not self.complete:
-            self.said.append(value)
+            self.values.append(value)
             raise InterruptedError
-        return self.said
+        return self.values
 
     def results(self, work: Any, count: int) -> list[Any]:
         """What each of them comes to."""
@@ -140,37 +142,39 @@ def test_shared_token_losses_are_those_of_one_process(model: Any, monkeypatch: p
     for shared in exchange.results(lambda one: token_losses(model, rows, hardware, 0, 20, one), count):
         assert [row.tolist() for row in shared.nll] == [row.tolist() for row in alone.nll]
         assert [row.tolist() for row in shared.correct] == [row.tolist() for row in alone.correct]
-    assert sorted(index for part in exchange.said for index in part) == list(range(7))
+    assert sorted(index for part in exchange.values for index in part) == list(range(7))
 
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_shared_answers_are_those_of_one_process(
     model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    asked = [test_answers.TestQuestion(str(n), str(n), f"Which {'old ' * (n % 4)}kettle {n}?", "") for n in range(3)]
+    asked = [answers.TestQuestion(str(n), str(n), f"Which {'old ' * (n % 4)}kettle {n}?", "") for n in range(3)]
     settings = Generation.model_validate({**PARAMS["generation"], "max_new_tokens": 6})
     alone = generate_answers(model, tokenizer, Prompt(), asked, settings)
     exchange = Exchange(monkeypatch)
     results = exchange.results(lambda one: generate_answers(model, tokenizer, Prompt(), asked, settings, one), count)
     assert results == [alone] * count
-    assert sorted(index for part in exchange.said for index, _ in part) == [0, 1, 2]
+    assert sorted(index for part in exchange.values for index, _ in part) == [0, 1, 2]
 
 
 def test_threads_of_a_machine_are_shared_by_its_processes() -> None:
-    assert set_up(device(threads=8), 1, Processes(1, 6, 3, 1)) == Hardware("cpu", set_up(device(), 1).precision, 2, 6)
+    assert set_up(device(threads=8), 1, ProcessGroup(1, 6, 3, 1)) == Hardware(
+        "cpu", set_up(device(), 1).precision, 2, 6
+    )
     assert set_up(device(threads=1), 1, of(2)[0]).threads == 1
     assert str(Hardware("cpu", "fp32", 2, 4)) == "CPU, fp32, 4 processes of 2 threads"
 
 
 def test_who_this_process_is_comes_from_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert started(4) == ALONE
+    assert current_group(4) == SINGLE_PROCESS
     for name, value in {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert started(8) == started("auto") == Processes(5, 8, 4, 1)
+    assert current_group(8) == current_group("auto") == ProcessGroup(5, 8, 4, 1)
     with pytest.raises(
         LockstepError, match=r"8 processes were started, but train\.num_processes is 1\. Set it to 8 or auto"
     ):
-        started(1)
+        current_group(1)
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

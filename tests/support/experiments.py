@@ -42,7 +42,7 @@ def said() -> str:
 
 
 def stages(name: str = "train") -> list[psutil.Process]:
-    """Processes of this project that run a stage, in the project itself or in copies that DVC made of it."""
+    """ProcessGroup of this project that run a stage, in the project itself or in copies that DVC made of it."""
     here = str(Path.cwd())
     return [
         process
