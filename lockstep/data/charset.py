@@ -195,10 +195,10 @@ def _likeliest(lines: bytes, pages: list[str]) -> list[str]:
     if not matches:
         return []
     best = matches[0]
-    near = [m for m in matches if m.chaos <= best.chaos + 0.02 and m.coherence >= best.coherence - 0.08]
+    likely = [m for m in matches if m.chaos <= best.chaos + 0.02 and m.coherence >= best.coherence - 0.08]
     if str(best) == lines.decode("cp1252", errors="replace"):
         return ["cp1252"]
-    return sorted((match.encoding for match in near), key=lambda codec: codec != "cp1252")
+    return sorted((match.encoding for match in likely), key=lambda codec: codec != "cp1252")
 
 
 def _non_ascii_lines(path: Path) -> Iterator[bytes]:

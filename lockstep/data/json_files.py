@@ -13,11 +13,12 @@ from lockstep.data.json_errors import describe_json_error, unique_keys
 
 READ_CHARS = 1 << 20  # characters read at once
 MAX_OBJECT_CHARS = 1 << 26  # characters of one object of an array
-LONGEST_TOKEN = 12  # characters; an error so near the end may come from a token that is cut off
+MAX_TOKEN_CHARS = 12  # characters; an error so near the end may come from a token that is cut off
 SPACE = re.compile(r"[ \t\r\n]*")
 DECODER = json.JSONDecoder(object_pairs_hook=unique_keys)
 REMEDY = "Make it an array of objects, or JSON Lines: one object a line."
 SHOWN_KEYS = 8  # keys of an object listed in an error
+SHOWN_CHARS = 20  # characters of the text shown in an error
 
 
 def read_json_rows(path: Path, codec: str) -> Iterator[NumberedCells]:
@@ -32,7 +33,7 @@ def read_json_rows(path: Path, codec: str) -> Iterator[NumberedCells]:
     if start.startswith("["):
         return _array(path, codec)
     if not start.startswith("{"):
-        raise LockstepError(f"{path} is not JSON: it begins with {start[:20]!r}.", REMEDY)
+        raise LockstepError(f"{path} is not JSON: it begins with {start[:SHOWN_CHARS]!r}.", REMEDY)
     with open_text(path, codec) as file:
         filled = (line for line in file if not line.isspace())
         first, second = next(filled), next(filled, "")
@@ -109,7 +110,7 @@ def _element(path: Path, file: IO[str], text: str, position: int, line: int) -> 
             return text, position, value, end
         except (ValueError, RecursionError) as error:
             error_at = getattr(error, "pos", position)  # JSONDecodeError has it, RecursionError has not
-            may_be_cut = "Unterminated string" in str(error) or error_at > len(text) - LONGEST_TOKEN
+            may_be_cut = "Unterminated string" in str(error) or error_at > len(text) - MAX_TOKEN_CHARS
             size = len(text) - position
             more = file.read(max(READ_CHARS, size)) if may_be_cut and size < MAX_OBJECT_CHARS else ""
             if not more:
@@ -121,7 +122,9 @@ def _require_end(path: Path, file: IO[str], text: str) -> None:
     """Raise LockstepError where more than white space follows the array. text: what is read already."""
     while text:
         if not text.isspace():
-            raise LockstepError(f"{path}: something follows the end of the array: {text.strip()[:20]!r}.", REMEDY)
+            raise LockstepError(
+                f"{path}: something follows the end of the array: {text.strip()[:SHOWN_CHARS]!r}.", REMEDY
+            )
         text = file.read(READ_CHARS)
 
 
@@ -183,4 +186,5 @@ def _object(path: Path, line: int, value: Any) -> dict[str, Any]:
 
 
 def _broken(path: Path, line: int, error: Exception) -> LockstepError:
+    """The error for text that is not valid JSON."""
     return LockstepError(f"{path} line {line} is not valid JSON: {describe_json_error(error)}.", "Put that line right.")

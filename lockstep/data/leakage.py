@@ -90,9 +90,9 @@ def _prefixes(sketches: Sketches, threshold: float) -> tuple[NDArray[np.uint32],
         owner = np.repeat(np.arange(len(sizes)), sizes)  # (H,), the row of each hash
         ranks = rank[np.searchsorted(hashes, sketches.hashes[starts[0] : starts[-1]])]  # (H,)
         ordered = np.sort((owner << 32) | ranks)  # (H,), by row, then by rank
-        place = np.arange(len(ordered)) - (starts[:-1] - starts[0])[owner]  # (H,), from the row's rarest shingle
+        position = np.arange(len(ordered)) - (starts[:-1] - starts[0])[owner]  # (H,), from the row's rarest shingle
         prefix_sizes = sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1  # (T,)
-        ordered = ordered[place < prefix_sizes[owner]]  # (shingles in prefixes,)
+        ordered = ordered[position < prefix_sizes[owner]]  # (shingles in prefixes,)
         shingles.append((ordered & 0xFFFFFFFF).astype(np.uint32))
         rows.append((ordered >> 32) + begin)
     shingle = np.concatenate(shingles)  # (S,)

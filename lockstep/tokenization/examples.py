@@ -22,7 +22,7 @@ class OverlongRows:
     """Origins of the rows that were longer than max_length, by how they were shortened."""
 
     question_truncated: list[Origin] = field(default_factory=list)
-    answer_truncated: list[Origin] = field(default_factory=list)  # the question too
+    answer_truncated: list[Origin] = field(default_factory=list)
     dropped: list[Origin] = field(default_factory=list)
 
     def extend(self, more: "OverlongRows") -> None:

@@ -31,9 +31,9 @@ def test_the_folder_is_what_datasets_writes_and_nothing_more(tmp_path: Path) -> 
 
 
 def test_the_same_rows_give_the_same_bytes_wherever_they_lie(tmp_path: Path) -> None:
-    for place in ("one", "another"):
-        (tmp_path / place).mkdir()
-        write_rows(tmp_path / place / "train", [BLOCK] * 700)
+    for folder in ("one", "another"):
+        (tmp_path / folder).mkdir()
+        write_rows(tmp_path / folder / "train", [BLOCK] * 700)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "another")
     for file in (tmp_path / "one" / "train").glob("*.json"):
         assert str(tmp_path) not in file.read_text(encoding="utf-8")

@@ -86,8 +86,8 @@ def test_similarity_of_long_texts_is_estimated_closely() -> None:
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.6, 0.75, 0.9, 1.0])
 def test_filtering_pairs_by_their_signatures_loses_none(threshold: float) -> None:
     generator = np.random.default_rng(4)
-    every = generator.permutation(np.arange(1, 400))
-    texts = [every[: generator.integers(1, 300)].tolist() for _ in range(80)]  # long ones are cut to SKETCH_SIZE hashes
+    words = generator.permutation(np.arange(1, 400))
+    texts = [words[: generator.integers(1, 300)].tolist() for _ in range(80)]  # long ones are cut to SKETCH_SIZE hashes
     sketches = sketch([*texts, *random_sketches(60, vocabulary=20)[1], []], single_words=True)
     left, right = np.triu_indices(141, 1)
     expected = similarity(sketches, left, right) >= threshold

@@ -25,11 +25,11 @@ def test_every_row_is_kept_rejected_or_merged_with_its_line(project: Project) ->
     assert [(row["question"], row["answer"], row["line"]) for row in project.everything()] == [
         (question, answer, line) for line, (question, answer) in enumerate(rows, start=2)
     ]
-    place = "data/raw/data.csv"
+    file = "data/raw/data.csv"
     assert project.rows("rejects") == [
-        {"file": place, "line": 8, "reason": "empty question", "detail": "nothing asked"},
-        {"file": place, "line": 9, "reason": "duplicate", "detail": f"same as {place} line 2"},
-        {"file": place, "line": 10, "reason": "missing answer", "detail": "Why?"},
+        {"file": file, "line": 8, "reason": "empty question", "detail": "nothing asked"},
+        {"file": file, "line": 9, "reason": "duplicate", "detail": f"same as {file} line 2"},
+        {"file": file, "line": 10, "reason": "missing answer", "detail": "Why?"},
     ]
     assert (metrics["rows_read"], metrics["rows_kept"], metrics["rejected"], metrics["duplicates_merged"]) == (
         9,
