@@ -24,7 +24,7 @@ from benchmarks.page_section import machine, write_section
 from benchmarks.watched import watched
 
 ROOT = Path(__file__).resolve().parents[1]
-CLUSTERING = "lockstep.data.assignment:assign_rows"
+CLUSTERING = "lockstep.data.splitting:assign_splits"
 STEPS = ("prepare", "tokenize", "train, to its first step", "pandas and datasets.map")
 GIGABYTE = 1_000_000_000
 

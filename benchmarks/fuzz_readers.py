@@ -28,8 +28,8 @@ import yaml
 from benchmarks.fuzz_inputs import befallen, settings, whole_file
 from lockstep.core.errors import LockstepError, one_line
 from lockstep.core.settings import Data
-from lockstep.data.cleaned_rows import CHUNK, clean_chunk
-from lockstep.data.readers import Noted, read_rows
+from lockstep.data.cleaned_rows import CHUNK_ROWS, clean_chunk
+from lockstep.data.readers import ReadCounts, read_rows
 from lockstep.data.sources import Source
 
 SECONDS = 5  # of CPU time for one file
@@ -76,13 +76,13 @@ def read(folder: Path, ending: str, content: bytes, changed: dict[str, Any]) -> 
     path.write_bytes(content)
     kind = "text" if ending in (".txt", ".md") and "header" not in changed else "qa"
     data = Data(**{**SHIPPED, **changed})
-    rows = list(read_rows([Source(path, path.name, corrections)], kind, data, Noted()))
+    rows = list(read_rows([Source(path, path.name, corrections)], kind, data, ReadCounts()))
     lines = len(content) if "encoding" in changed else content.count(b"\n") + content.count(b"\r") + 1
     if not all(1 <= row.line <= lines for row in rows):
         raise AssertionError("a row has a line that the file has not")
-    for begin in range(0, len(rows), CHUNK):
-        chunk = clean_chunk(rows[begin : begin + CHUNK], kind, data.html)
-        if len(chunk.lines) + len(chunk.rejects) != len(rows[begin : begin + CHUNK]):
+    for begin in range(0, len(rows), CHUNK_ROWS):
+        chunk = clean_chunk(rows[begin : begin + CHUNK_ROWS], kind, data.html)
+        if len(chunk.arrays.line) + len(chunk.rejects) != len(rows[begin : begin + CHUNK_ROWS]):
             raise AssertionError("rows are neither kept nor rejected")
     return len(rows)
 

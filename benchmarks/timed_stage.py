@@ -1,6 +1,6 @@
 """Runs a stage as it is and says how long some of its functions took.
 
-python -m benchmarks.timed_stage OUT.json prepare lockstep.data.assignment:assign_rows ...
+python -m benchmarks.timed_stage OUT.json prepare lockstep.data.splitting:assign_splits ...
 """
 
 import importlib

@@ -23,30 +23,26 @@ def main() -> None:
     from lockstep.core.settings import load_params
     from lockstep.core.tracking import track
     from lockstep.pretrained.tokenizer import encoder_of, save_tokenizer
-    from lockstep.tokenization.base_tokenizer import base_tokenizer, prepared_kind, rejected, token_metrics
-    from lockstep.tokenization.row_workers import RowMaker
+    from lockstep.tokenization.base_tokenizer import base_tokenizer, prepared_kind
+    from lockstep.tokenization.row_workers import SplitTokenizer
+    from lockstep.tokenization.tokenize_outputs import reject_records, summary_line, tokenize_metrics
 
     params = load_params()
     check_manifest(PREPARED, "prepare")
     tokenizer, vocabulary = base_tokenizer(params.model, params.tokenize)
     prompt = Prompt(prepared_kind(), params.prompt.template)
-    maker = RowMaker(encoder_of(tokenizer), prompt, params.prompt.loss_on, params.tokenize)
+    split_tokenizer = SplitTokenizer(encoder_of(tokenizer), prompt, params.prompt.loss_on, params.tokenize)
     with whole_folder(TOKENIZED) as folder:
-        sizes = {split: write_rows(folder / split, blocks) for split, blocks in maker.make()}
-        metrics = token_metrics(prompt.kind, sizes, maker.noted) | vocabulary
+        sizes = {split: write_rows(folder / split, blocks) for split, blocks in split_tokenizer.splits()}
+        metrics = tokenize_metrics(prompt.kind, sizes, split_tokenizer.overlong_rows, vocabulary)
         save_tokenizer(tokenizer, folder / "tokenizer")
         write_prompt(folder, prompt)
-        write_json_lines(folder / "rejects.jsonl", rejected(maker.noted))
+        write_json_lines(folder / "rejects.jsonl", reject_records(split_tokenizer.overlong_rows))
         write_manifest(folder)
     write_json(TOKENIZE_METRICS, metrics)
     write_provenance("tokenize", {path.as_posix(): path for path in map(prepared_split, SPLITS)})
     track("tokenize", params, metrics)
-    rows = sum(metrics["rows"].values())
-    cut = metrics["truncated"] + metrics["dropped"]
-    say(
-        "tokenize",
-        f"{rows:,} rows, {metrics['tokens']:,} tokens, {metrics['targets']:,} to learn; {cut:,} cut or dropped",
-    )
+    say("tokenize", summary_line(metrics))
 
 
 if __name__ == "__main__":

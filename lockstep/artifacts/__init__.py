@@ -1,1 +1,1 @@
-"""What one stage hands to the next: records, the prompt, token rows, and how they lie on disk."""
+"""The formats of what one stage hands to the next: records, the prompt, token rows."""

@@ -1,4 +1,4 @@
-"""One question and answer, or one text: what flows from prepare to the stages after it."""
+"""Records, the output of prepare: a question with its answer, or a text, one per line of a JSON Lines file."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -9,13 +9,13 @@ from typing import TextIO
 from lockstep.core.atomic_files import whole_file
 from lockstep.core.errors import LockstepError
 
-PIECE = 1 << 19  # characters; as much as is worth sending to another process
+BATCH_CHARS = 1 << 19  # characters of lines read at once; enough to be worth sending to another process
 REMEDY = "Run `make prepare` to make it again."
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question and its answer. file and line say where the user wrote it; cluster is shared by near-duplicates."""
+    """A question and its answer. cluster: shared by near-duplicates. file, line: where it begins in the user's data."""
 
     id: str
     cluster: str
@@ -27,7 +27,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A document, or a passage of one. file and line say where it begins."""
+    """A document, or a passage of one. cluster, file, line: as in Question."""
 
     id: str
     cluster: str
@@ -40,7 +40,7 @@ Record = Question | Text
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
-    """Write records as JSON Lines, whole or not at all; returns how many."""
+    """Write records as JSON Lines, whole or not at all. Returns the number of records."""
     count = 0
     with whole_file(path) as file:
         for record in records:
@@ -51,21 +51,21 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
 
 
 def iterate_records(path: Path) -> Iterator[Record]:
-    """Read records one by one. Raises LockstepError when the file is missing or a line is broken."""
-    for lines in record_lines(path):
-        yield from lines.records()
+    """Read records one by one. Raises LockstepError when the file is missing or a line is damaged."""
+    for batch in line_batches(path):
+        yield from batch.records()
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
-    """Some lines of a file of records, not yet read: other processes can do that. first: number of the first one."""
+class LineBatch:
+    """Some lines of a file of records, which another process can parse. first: number of the first line, from 1."""
 
     path: Path
     first: int
     lines: list[str]
 
     def records(self) -> Iterator[Record]:
-        """The records. Raises LockstepError naming the line that is broken."""
+        """The records of the lines. Raises LockstepError, with the line, where one is damaged."""
         for number, line in enumerate(self.lines, start=self.first):
             try:
                 yield _record(line)
@@ -74,7 +74,7 @@ class Lines:
 
 
 def _record(line: str) -> Record:
-    """Raises ValueError, TypeError or RecursionError where the line is not as write_records writes it."""
+    """The record of a line. Raises ValueError, TypeError or RecursionError where write_records did not write it."""
     fields = json.loads(line)
     record = Question(**fields) if "question" in fields else Text(**fields)
     texts = [value for name, value in fields.items() if name != "line"]
@@ -83,8 +83,8 @@ def _record(line: str) -> Record:
     return record
 
 
-def record_lines(path: Path) -> Iterator[Lines]:
-    """The lines of a file of records, about PIECE characters at a time; for an empty file one piece without lines.
+def line_batches(path: Path) -> Iterator[LineBatch]:
+    """The lines of a file of records, about BATCH_CHARS characters at a time; one empty batch for an empty file.
 
     Raises LockstepError when the file is missing or no text.
     """
@@ -94,15 +94,16 @@ def record_lines(path: Path) -> Iterator[Lines]:
     with open(path, encoding="utf-8") as file:
         lines = _next_lines(file, path, first)
         while True:
-            yield Lines(path, first, lines)
+            yield LineBatch(path, first, lines)
             first += len(lines)
             if not (lines := _next_lines(file, path, first)):
                 return
 
 
 def _next_lines(file: TextIO, path: Path, first: int) -> list[str]:
+    """The lines of the next batch; an empty list at the end. Raises LockstepError where they are no UTF-8."""
     try:
-        return file.readlines(PIECE)
+        return file.readlines(BATCH_CHARS)
     except UnicodeDecodeError:
         raise LockstepError(f"{path} is damaged after line {first - 1}.", REMEDY) from None
 

@@ -1,8 +1,7 @@
-"""Rows of tokens: what the model is trained and scored on.
+"""Token rows: what the model is trained and scored on.
 
-A row is its token ids and two positions: where training's targets begin and where the answer begins. Positions, not
-token ids, decide what counts: everything from `target_start` on is learnt, the end-of-text after an answer included,
-padding never.
+A row is its token ids and two positions, the first target and the first token of the answer. Positions, not token ids,
+decide what is learnt: every token from `target_start` on, including the end-of-text after an answer, and never padding.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,8 +17,11 @@ Ids = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """ids: (length,) token ids. target_start: index of the first token to learn. answer_start: index of the first token
-    of the answer, whether or not the question is learnt too. Both are at least 1: nothing comes before ids[0]."""
+    """One token row.
+
+    ids: token ids. target_start: index of the first token to learn. answer_start: index of the first token of the
+    answer, even if the question is learnt too. Both are at least 1, because no token comes before ids[0].
+    """
 
     ids: list[int]
     target_start: int
@@ -33,8 +35,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RowBlock:
-    """n rows end to end, as many as fit into memory at a time. ids: (tokens,). lengths, target_start, answer_start:
-    (n,), as in Row."""
+    """n token rows end to end, as many as are in memory at a time.
+
+    ids: (tokens,). lengths, target_start, answer_start: (n,), as in Row.
+    """
 
     ids: Ids
     lengths: Ids
@@ -47,12 +51,12 @@ class RowBlock:
         rows = list(rows)
         ids = [token for row in rows for token in row.ids]
         numbers = [(len(row.ids), row.target_start, row.answer_start) for row in rows]
-        columns = np.array(numbers, np.int32).reshape(-1, 3).T
+        columns = np.array(numbers, np.int32).reshape(-1, 3).T  # (3, n)
         return cls(np.array(ids, np.int32), *(np.ascontiguousarray(column) for column in columns))
 
     @classmethod
-    def joined(cls, blocks: "Sequence[RowBlock]") -> "RowBlock":
-        """One block of several, in their order."""
+    def concatenate(cls, blocks: "Sequence[RowBlock]") -> "RowBlock":
+        """One block of several blocks, in their order."""
         return cls(*(np.concatenate([getattr(block, name) for block in blocks]) for name in cls.__slots__))
 
     def __len__(self) -> int:
@@ -60,7 +64,7 @@ class RowBlock:
 
     @property
     def starts(self) -> NDArray[np.int64]:
-        """(n + 1,) where each row begins in ids, and where the last one ends."""
+        """Where each row begins in ids, and where the last one ends, (n + 1,)."""
         return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
     def rows(self) -> Iterator[Row]:
@@ -70,50 +74,50 @@ class RowBlock:
         for begin, end, target, answer in columns:
             yield Row(self.ids[begin:end].tolist(), int(target), int(answer))
 
-    def part(self, begin: int, end: int) -> "RowBlock":
-        """Rows begin..end-1."""
-        ids = self.ids[self.starts[begin] : self.starts[end]]
+    def slice(self, begin: int, end: int) -> "RowBlock":
+        """The rows from `begin` to `end` - 1."""
+        ids = self.ids[self.starts[begin] : self.starts[end]]  # (tokens of these rows,)
         return RowBlock(ids, self.lengths[begin:end], self.target_start[begin:end], self.answer_start[begin:end])
 
 
 def even_blocks(blocks: Iterable[RowBlock], size: int) -> Iterator[RowBlock]:
-    """The same rows in blocks of `size`; the last one holds the remainder."""
+    """The same rows in blocks of `size` rows; the last block holds the remainder."""
     rest = RowBlock.of([])
     for block in blocks:
-        rest = RowBlock.joined([rest, block])
+        rest = RowBlock.concatenate([rest, block])
         for begin in range(0, len(rest) - size + 1, size):
-            yield rest.part(begin, begin + size)
-        rest = rest.part(len(rest) // size * size, len(rest))
+            yield rest.slice(begin, begin + size)
+        rest = rest.slice(len(rest) // size * size, len(rest))
     if len(rest):
         yield rest
 
 
 def audit(blocks: Iterable[RowBlock], end_of_text: int, kind: str) -> None:
-    """Prove, before training, that the labels are right: each row has a target, and (kind 'qa') its last target is
-    its one supervised end-of-text. Raises LockstepError naming the first row that is wrong.
+    """Check, before training, that the targets are right.
+
+    Each row must have a target, and in rows of kind 'qa' the last target must be the only supervised end-of-text.
+    Raises LockstepError, with the number of the row, for the first row that is wrong.
     """
-    before = 0
+    rows_before = 0
     for block in blocks:
-        untaught = (block.target_start < 1) | (block.target_start >= block.lengths)
-        wrong = untaught | ~_end_once(block, end_of_text) if kind == "qa" else untaught
-        if wrong.any():
-            place = int(wrong.argmax())
-            if untaught[place]:
-                raise LockstepError(
-                    f"Row {before + place} of the tokenized data has no target.", "Run `make tokenize` again."
-                )
-            raise LockstepError(
-                f"Row {before + place} of the tokenized data does not end in one supervised end-of-text."
-            )
-        before += len(block)
+        no_target = (block.target_start < 1) | (block.target_start >= block.lengths)  # (n,)
+        is_wrong = no_target | ~_ends_once(block, end_of_text) if kind == "qa" else no_target  # (n,)
+        if is_wrong.any():
+            index = int(is_wrong.argmax())
+            row = f"Row {rows_before + index} of the tokenized data"
+            if no_target[index]:
+                raise LockstepError(f"{row} has no target.", "Run `make tokenize` again.")
+            raise LockstepError(f"{row} does not end in one supervised end-of-text.")
+        rows_before += len(block)
 
 
-def _end_once(block: RowBlock, end_of_text: int) -> NDArray[np.bool_]:
-    """Of each row, whether it has one supervised end-of-text and nothing after it, (n,)."""
-    starts = block.starts
-    places = np.flatnonzero(block.ids == end_of_text)
-    owner = np.searchsorted(starts, places, side="right") - 1  # the row each end-of-text is in
-    supervised = places - starts[owner] >= block.target_start[owner]
-    last = places == starts[owner + 1] - 1
-    count, ending = (np.bincount(owner[some], minlength=len(block)) for some in (supervised, supervised & last))
-    return (count == 1) & (ending == 1)
+def _ends_once(block: RowBlock, end_of_text: int) -> NDArray[np.bool_]:
+    """Whether each row has exactly one supervised end-of-text, as its last token, (n,)."""
+    starts = block.starts  # (n + 1,)
+    positions = np.flatnonzero(block.ids == end_of_text)  # (E,), of each end-of-text in the block
+    owner = np.searchsorted(starts, positions, side="right") - 1  # (E,), the row of each
+    is_target = positions - starts[owner] >= block.target_start[owner]  # (E,)
+    is_last = positions == starts[owner + 1] - 1  # (E,)
+    targets = np.bincount(owner[is_target], minlength=len(block))  # (n,)
+    last_targets = np.bincount(owner[is_target & is_last], minlength=len(block))  # (n,)
+    return (targets == 1) & (last_targets == 1)

@@ -1,1 +1,1 @@
-"""From the user's files to cleaned, clustered splits."""
+"""From the user's files to cleaned rows, clusters and splits."""

@@ -1,26 +1,27 @@
-"""What prepare writes: records, rejects and figures, made of cleaned rows and what was decided about them."""
+"""The outputs of prepare: records, rejects, metrics and the lines it prints."""
 
 from collections import Counter
 from collections.abc import Iterator
 from heapq import merge
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lockstep.artifacts.records import Question, Record, Text
+from lockstep.artifacts.records import Question, Text, write_records
 from lockstep.core.paths import SPLITS
-from lockstep.data.assignment import MARKED_BAD, MERGED, Assignment
-from lockstep.data.cleaned_rows import Reject, Spool
+from lockstep.data.cleaned_rows import CleanedRows, Reject
 from lockstep.data.passages import NEW_DOCUMENT
-from lockstep.data.readers import Noted
+from lockstep.data.readers import ReadCounts
+from lockstep.data.splitting import DUPLICATE, MARKED_BAD, Assignment
 
-JOINED_CHARS = 1_000_000  # characters; passages are joined again up to about this length
+MAX_TEXT_CHARS = 1_000_000  # characters of a text from which no further passages are joined to it
 PERCENTILES = (50, 90, 99)
-REPETITION = 0.2  # share of different rows below which the data is said to repeat itself
-TAGGED = 0.05  # share of rows with HTML tags from which they are no mere examples
-CROWDED = 0.1  # share of the rows in one cluster that is worth a line,
-MANY = 100  # in data of more than so many rows
+REPETITIVE = 0.2  # share of distinct rows below which repetition is worth a line
+MANY_TAGS = 0.05  # share of rows with HTML tags from which they are worth a line: fewer may be examples
+LARGE_CLUSTER_SHARE = 0.1  # share of the rows in one cluster from which it is worth a line,
+MIN_ROWS_FOR_SHARE = 100  # if there are more rows than this
 LEFT_ASIDE = {
     "further_values": "{:,} further values of cells that hold lists are left aside: the first one counts",
     "known_paragraphs": "{:,} paragraphs of held-out texts are left out of them: training has the same",
@@ -28,131 +29,143 @@ LEFT_ASIDE = {
 }
 
 
-def split_records(spool: Spool, rows: Assignment, kind: str, split: str) -> Iterator[Record]:
-    """The records of one split, in file order."""
-    mine = rows.label == SPLITS.index(split)
-    return _questions(spool, rows, mine) if kind == "qa" else _texts(spool, rows, mine)
+def write_splits(paths: dict[str, Path], cleaned: CleanedRows, assignment: Assignment, kind: str) -> dict[str, int]:
+    """Write the records of each split, in file order, to its file. Returns the number of records of each split."""
+    records = _question_records if kind == "qa" else _text_records
+    in_split = {split: assignment.split == SPLITS.index(split) for split in paths}  # (n,) each
+    return {split: write_records(path, records(cleaned, assignment, in_split[split])) for split, path in paths.items()}
 
 
-def rejected(spool: Spool, rows: Assignment) -> Iterator[dict[str, Any]]:
-    """Rows that were left out or merged: file, line, reason and a detail, in file order."""
-    files, lines, names = spool.rows.files, spool.rows.lines, spool.names
+def reject_records(cleaned: CleanedRows, assignment: Assignment) -> Iterator[dict[str, Any]]:
+    """The rows left out or merged, in file order, as lines of rejects.jsonl: file, line, reason and detail."""
+    names, file, line = cleaned.names, cleaned.arrays.file, cleaned.arrays.line
 
     def left_out() -> Iterator[Reject]:
-        for row in np.flatnonzero(~rows.kept):
+        for row in np.flatnonzero(~assignment.is_kept):
             reason, detail = "marked bad in chat", ""
-            if rows.label[row] == MERGED:
-                first = rows.original[row]
-                reason, detail = "duplicate", f"same as {names[files[first]]} line {lines[first]}"
-            yield Reject(int(files[row]), int(lines[row]), reason, detail)
+            if assignment.split[row] == DUPLICATE:
+                first = assignment.original[row]
+                reason, detail = "duplicate", f"same as {names[file[first]]} line {line[first]}"
+            yield Reject(int(file[row]), int(line[row]), reason, detail)
 
-    for file, line, reason, detail in merge(spool.rejects, left_out()):
-        yield {"file": names[file], "line": line, "reason": reason, "detail": detail}
+    for reject in merge(cleaned.rejects, left_out()):
+        yield {"file": names[reject.file], "line": reject.line, "reason": reject.reason, "detail": reject.detail}
 
 
 def prepare_metrics(
-    spool: Spool, rows: Assignment, kind: str, noted: Noted, written: dict[str, int], leaks: dict[str, int]
+    cleaned: CleanedRows,
+    assignment: Assignment,
+    kind: str,
+    counts: ReadCounts,
+    split_sizes: dict[str, int],
+    leaks: dict[str, int],
 ) -> dict[str, Any]:
-    """The figures of metrics/prepare.json.
+    """The metrics of prepare.
 
-    written: records of each split. leaks: see leakage.
+    split_sizes: number of records of each split. leaks: as `leakage` gives them.
     near_duplicates: questions (or passages) that share a cluster with another one. conflicts: questions with more than
     one answer.
     """
-    kept = rows.kept
-    first = spool.rows.first.keys[kept]
-    distinct, times = np.unique(first, return_counts=True)
-    sizes = np.unique(rows.cluster[kept], return_counts=True)[1]
-    reasons = Counter(reject.reason for reject in spool.rejects)
+    is_kept = assignment.is_kept  # (n,)
+    keys = cleaned.arrays.first.keys[is_kept]  # (kept,)
+    distinct, times = np.unique(keys, return_counts=True)  # (distinct questions,) each
+    chars = cleaned.arrays.chars[is_kept]  # (kept, 2)
+    sizes = np.unique(assignment.cluster[is_kept], return_counts=True)[1]  # (clusters,)
+    reasons = Counter(reject.reason for reject in cleaned.rejects)
     parts = ("question", "answer") if kind == "qa" else ("text",)
     return {
         "kind": kind,
-        "files": len(spool.names),
-        "encodings": dict(sorted(noted.encodings.items())),
-        "rows_read": len(spool) + len(spool.rejects),
-        "rows_kept": int(kept.sum()),
-        "rejected": len(spool.rejects),
+        "files": len(cleaned.names),
+        "encodings": dict(sorted(counts.encodings.items())),
+        "rows_read": len(cleaned) + len(cleaned.rejects),
+        "rows_kept": int(is_kept.sum()),
+        "rejected": len(cleaned.rejects),
         "rejected_for": dict(sorted(reasons.items())),
-        "duplicates_merged": int((rows.label == MERGED).sum()),
-        "marked_bad": int((rows.label == MARKED_BAD).sum()),
-        "left_aside": dict(sorted((+noted.left_aside).items())),
-        "html_rows": spool.html,
+        "duplicates_merged": int((assignment.split == DUPLICATE).sum()),
+        "marked_bad": int((assignment.split == MARKED_BAD).sum()),
+        "left_aside": dict(sorted((+counts.left_aside).items())),
+        "html_rows": cleaned.html_rows,
         "clusters": len(sizes),
         "largest_cluster": int(sizes.max()),
-        "near_duplicates": len(distinct) - len(sizes) if kind == "qa" else len(first) - len(sizes),
+        "near_duplicates": len(distinct) - len(sizes) if kind == "qa" else len(keys) - len(sizes),
         "conflicts": int((times > 1).sum()),
-        "rows": written,
+        "rows": split_sizes,
         "leakage": leaks,
-        "characters": {part: _lengths(spool.rows.chars[kept, column]) for column, part in enumerate(parts)},
+        "characters": {part: _length_metrics(chars[:, column]) for column, part in enumerate(parts)},
     }
 
 
-def summary(metrics: dict[str, Any]) -> list[str]:
-    """What a person should know, a line each; the last one is the stage's one line."""
+def summary_lines(metrics: dict[str, Any]) -> list[str]:
+    """Lines to print after prepare: warnings first, the summary last."""
     usable = metrics["rows_kept"] + metrics["duplicates_merged"]
     lines = []
-    if metrics["rows_kept"] < usable * REPETITION:
+    if metrics["rows_kept"] < usable * REPETITIVE:
         lines.append(
             f"the data repeats itself: {usable:,} rows hold {metrics['rows_kept']:,} different ones, each is kept once"
         )
-    if metrics["largest_cluster"] > usable * CROWDED and metrics["rows_kept"] > MANY:
+    if metrics["largest_cluster"] > usable * LARGE_CLUSTER_SHARE and metrics["rows_kept"] > MIN_ROWS_FOR_SHARE:
         lines.append(
             f"{metrics['largest_cluster']:,} rows resemble each other in a chain and stay in one split; "
             "a higher split.near_duplicate_threshold parts them"
         )
-    if metrics["html_rows"] > usable * TAGGED:
+    if metrics["html_rows"] > usable * MANY_TAGS:
         lines.append(f"{metrics['html_rows']:,} rows hold HTML tags; data.html: true takes them out")
     for key, text in LEFT_ASIDE.items():
         if key in metrics["left_aside"]:
             lines.append(text.format(metrics["left_aside"][key]))
-    pairs = metrics["kind"] == "qa"
-    what, joined = ("rows", "") if pairs else ("passages", "joined again to ")
-    dropped = f", {metrics['rejected']:,} rejected" if metrics["rejected"] else ""
-    dropped += f", {metrics['marked_bad']:,} marked bad" if metrics["marked_bad"] else ""
+    return [*lines, _summary_line(metrics)]
+
+
+def _summary_line(metrics: dict[str, Any]) -> str:
+    """How many rows were read, kept and left out, and the size of each split."""
+    what, joined = ("rows", "") if metrics["kind"] == "qa" else ("passages", "joined again to ")
+    left_out = f", {metrics['rejected']:,} rejected" if metrics["rejected"] else ""
+    left_out += f", {metrics['marked_bad']:,} marked bad" if metrics["marked_bad"] else ""
     repeats = metrics["duplicates_merged"]
-    merged = f", {repeats:,} duplicate{'s' if repeats > 1 else ''} merged" if repeats else ""
+    left_out += f", {repeats:,} duplicate{'s' if repeats > 1 else ''} merged" if repeats else ""
     sizes = ", ".join(f"{split} {count:,}" for split, count in metrics["rows"].items())
-    lines.append(
-        f"{metrics['rows_read']:,} {what} read, {metrics['rows_kept']:,} kept{dropped}{merged}; {joined}{sizes}"
-    )
-    return lines
+    return f"{metrics['rows_read']:,} {what} read, {metrics['rows_kept']:,} kept{left_out}; {joined}{sizes}"
 
 
-def _questions(spool: Spool, rows: Assignment, mine: NDArray[np.bool_]) -> Iterator[Record]:
-    ids, names = spool.rows.ids, spool.names
-    for row, (question, answer) in spool.texts(mine):
-        place = names[spool.rows.files[row]], int(spool.rows.lines[row])
-        yield Question(_hex(ids[row]), _hex(ids[rows.cluster[row]]), question, answer, *place)
+def _question_records(cleaned: CleanedRows, assignment: Assignment, in_split: NDArray[np.bool_]) -> Iterator[Question]:
+    """The questions of one split. in_split: (n,)."""
+    for row, (question, answer) in cleaned.texts(in_split):
+        record_id, cluster, file, line = _origin(cleaned, assignment, row)
+        yield Question(record_id, cluster, question, answer, file, line)
 
 
-def _texts(spool: Spool, rows: Assignment, mine: NDArray[np.bool_]) -> Iterator[Record]:
-    """Passages; neighbours in one document become one text again."""
-    head, last, parts, size = -1, -2, [""], 0
+def _text_records(cleaned: CleanedRows, assignment: Assignment, in_split: NDArray[np.bool_]) -> Iterator[Text]:
+    """The texts of one split. Neighbouring passages of one document become one text again. in_split: (n,)."""
+    first, last = -1, -2  # rows of the first and the last passage of the text
+    parts: list[str] = []
+    size = 0  # characters of the passages joined so far
 
     def text() -> Text:
-        ids, place = spool.rows.ids, (spool.names[spool.rows.files[head]], int(spool.rows.lines[head]))
-        return Text(_hex(ids[head]), _hex(ids[rows.cluster[head]]), "".join(parts), *place)
+        record_id, cluster, file, line = _origin(cleaned, assignment, first)
+        return Text(record_id, cluster, "".join(parts), file, line)
 
-    for row, (passage, glue) in spool.texts(mine):
-        if row == last + 1 and glue != NEW_DOCUMENT and size < JOINED_CHARS:
-            parts += [glue, passage]
+    for row, (passage, separator) in cleaned.texts(in_split):
+        if row == last + 1 and separator != NEW_DOCUMENT and size < MAX_TEXT_CHARS:
+            parts += [separator, passage]
         else:
-            if head >= 0:
+            if parts:
                 yield text()
-            head, parts, size = row, [passage], 0
+            first, parts, size = row, [passage], 0
         size += len(passage)
         last = row
-    if head >= 0:
+    if parts:
         yield text()
 
 
-def _hex(number: np.uint64) -> str:
-    return f"{int(number):016x}"
+def _origin(cleaned: CleanedRows, assignment: Assignment, row: int) -> tuple[str, str, str, int]:
+    """id, cluster, file and line of the record that begins with a row."""
+    arrays = cleaned.arrays
+    record_id, cluster = (f"{int(arrays.id[index]):016x}" for index in (row, assignment.cluster[row]))
+    return record_id, cluster, cleaned.names[arrays.file[row]], int(arrays.line[row])
 
 
-def _lengths(chars: NDArray[np.uint32]) -> dict[str, int]:
-    """Percentiles of lengths in characters, each the length of a row there is."""
-    values = np.percentile(chars, PERCENTILES, method="nearest")
-    return {f"p{share}": int(value) for share, value in zip(PERCENTILES, values, strict=True)} | {
-        "max": int(chars.max())
-    }
+def _length_metrics(chars: NDArray[np.uint32]) -> dict[str, int]:
+    """Percentiles of lengths in characters, each the length of an actual row. chars: (rows,)."""
+    values = np.percentile(chars, PERCENTILES, method="nearest")  # (percentiles,)
+    metrics = {f"p{percent}": int(value) for percent, value in zip(PERCENTILES, values, strict=True)}
+    return metrics | {"max": int(chars.max())}

@@ -1,24 +1,23 @@
-"""Which files `data.path` and `data.files` mean, and whether they hold questions and answers or plain texts."""
+"""The files that `data.path` and `data.files` name, and whether they hold questions and answers or plain texts."""
 
-import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from lockstep.core.errors import LockstepError, shortened
+from lockstep.core.errors import LockstepError, did_you_mean, shortened
 from lockstep.core.paths import CORRECTIONS, shown_path
 from lockstep.core.settings import Data
 from lockstep.data.charset import cannot_read
 
 TEXT_ENDINGS = (".txt", ".text", ".md", ".markdown")
 TABLE_ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
-GLOB = "*?["
+GLOB_CHARACTERS = "*?["
 SHOWN_NAMES = 5  # file names listed in an error
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read. name is how records and rejects call it: as the user wrote it, but never an absolute path."""
+    """A file to read. name: in records and rejects, as the user wrote it, but never an absolute path."""
 
     path: Path
     name: str
@@ -31,10 +30,10 @@ class Source:
 
 
 def sources_of(settings: Data) -> tuple[list[Source], str]:
-    """Every file that prepare reads, corrections last, and whether they hold 'qa' or 'text'.
+    """The files that prepare reads, the corrections last, and their kind, 'qa' or 'text'.
 
-    The corrections are set apart whether they are wanted or not: read as ordinary rows, answers marked bad would count.
-    Raises LockstepError when the path or a pattern names nothing, or a file has an ending that is not read.
+    The corrections are never read as ordinary rows, wanted or not, because answers marked bad would then count.
+    Raises LockstepError when the path or a pattern names no file, or a file has an ending that prepare does not read.
     """
     sources = find_sources(settings.path, settings.files, str(CORRECTIONS))
     kind = kind_of(sources, settings.kind)
@@ -45,8 +44,8 @@ def sources_of(settings: Data) -> tuple[list[Source], str]:
 def find_sources(where: str, files: str | list[str], corrections: str | None = None) -> list[Source]:
     """The files to read, in the order of their names.
 
-    where, files: data.path and data.files. corrections: a file that is read apart and so left out of a folder; where
-    data.path names it, it is read as what it is, with its verdicts.
+    where, files: data.path and data.files. corrections: the file of corrections, which is left out of a folder; where
+    data.path names it, it is read with its verdicts.
     Raises LockstepError when the path is missing, unreadable or no file, or a pattern of data.files matches nothing.
     """
     path = Path(where)
@@ -58,15 +57,17 @@ def find_sources(where: str, files: str | list[str], corrections: str | None = N
             return [Source(path, shown_path(path), corrections=_is_same(path, corrections))]
     except OSError as error:  # too long a name, or a folder that may not be read
         raise cannot_read(Path(error.filename or path), error) from None
-    if any(character in where for character in GLOB):
+    if any(character in where for character in GLOB_CHARACTERS):
         raise LockstepError(
             f"data.path = {where}: no such file.", "Put the folder into data.path and the pattern into data.files."
         )
-    raise LockstepError(f"data.path = {where}: no such file or folder.", f"{_near(path)}Put it right in params.yaml.")
+    raise LockstepError(
+        f"data.path = {where}: no such file or folder.", f"{_similar_name(path)}Put it right in params.yaml."
+    )
 
 
 def find_corrections(corrections: str) -> list[Source]:
-    """The file of answers marked good or put right in chat (data.corrections), where there is one with rows in it."""
+    """The file of answers marked good or put right in chat, if there is one with rows in it."""
     path = Path(corrections)
     if not (path.exists() or path.is_symlink()):
         return []
@@ -80,18 +81,19 @@ def find_corrections(corrections: str) -> list[Source]:
 
 
 def kind_of(sources: list[Source], wanted: str) -> str:
-    """'qa' or 'text'.
+    """The kind of the files, 'qa' or 'text'.
 
-    wanted: data.kind; 'auto' goes by the endings of the names.
+    wanted: data.kind; 'auto' decides by the endings of the names.
     Raises LockstepError when both kinds are found, or a file has an ending that is not read.
     """
     readable = {"qa": (*TABLE_ENDINGS, ".txt"), "text": TEXT_ENDINGS, "auto": (*TABLE_ENDINGS, *TEXT_ENDINGS)}[wanted]
-    odd = [source for source in sources if source.ending not in readable]
-    if odd:
-        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+    unreadable = [source for source in sources if source.ending not in readable]
+    if unreadable:
+        first, others = unreadable[0], len(unreadable) - 1
+        more = f" (and {others} more)" if others else ""
         what = f"data.kind {wanted}" if wanted != "auto" else "prepare"
         raise LockstepError(
-            f"{odd[0].path}{more}: {what} does not read files ending in {odd[0].ending or 'nothing'}.",
+            f"{first.path}{more}: {what} does not read files ending in {first.ending or 'nothing'}.",
             f"It reads {', '.join(readable)}; convert the file, or leave it out with data.files.",
         )
     if wanted != "auto":
@@ -107,51 +109,53 @@ def kind_of(sources: list[Source], wanted: str) -> str:
 
 
 def _in_folder(folder: Path, patterns: list[str], corrections: str | None) -> list[Source]:
-    found: dict[str, Source] = {}
+    """The files of a folder that the patterns match, without the corrections, each once."""
+    sources: dict[str, Source] = {}
     for pattern in patterns:
         if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
             raise LockstepError(f"data.files = {pattern!r} leaves {folder}.", "Name files inside it.")
         matches = _matches(folder, pattern)
         if not matches:
-            raise LockstepError(f"{folder}: no file matches data.files = {pattern!r}.", _there(folder))
+            raise LockstepError(f"{folder}: no file matches data.files = {pattern!r}.", _contents(folder))
         for path in matches:
             _require_file(path)
             if not _is_same(path, corrections):
                 name = path.relative_to(folder).as_posix()
-                found[name] = Source(path, f"{shown_path(folder)}/{shown_path(Path(name))}".removeprefix("./"))
-    if not found:
+                sources[name] = Source(path, f"{shown_path(folder)}/{shown_path(Path(name))}".removeprefix("./"))
+    if not sources:
         raise LockstepError(f"{folder} holds nothing but the corrections.", "Put your data there too.")
-    return [found[name] for name in sorted(found)]
+    return [sources[name] for name in sorted(sources)]
 
 
 def _is_same(path: Path, corrections: str | None) -> bool:
-    """Whether a path leads to the corrections, by whatever name."""
+    """Whether a path, perhaps by a link, leads to the corrections."""
     return corrections is not None and os.path.realpath(path) == os.path.realpath(corrections)
 
 
 def _matches(folder: Path, pattern: str) -> list[Path]:
-    """What a pattern names, but for folders. Raises LockstepError where it is no pattern, OSError where a folder that
-    it may mean can't be read: glob takes such a one for empty."""
-    for _ in os.walk(folder, onerror=_fail):
+    """The files that a pattern matches.
+
+    Raises LockstepError where it is no pattern, and OSError where a folder can't be read: glob takes it for empty.
+    """
+    for _ in os.walk(folder, onerror=_raise):
         if "/" not in pattern:
             break
     if not pattern.strip("./"):
         raise LockstepError(f"data.files = {pattern!r} names no files.", 'Write "*" for all of them.')
     try:
-        found = [path for path in folder.glob(pattern) if not path.is_dir() and not _is_hidden(path, folder)]
+        return [path for path in folder.glob(pattern) if not path.is_dir() and not _is_hidden(path, folder)]
     except ValueError as error:
         raise LockstepError(f"data.files = {pattern!r}: {str(error).lower()}.", 'Write "**/*.txt", say.') from None
     except OSError as error:
         raise LockstepError(f"data.files = {shortened(pattern)!r}: {error.strerror}.", 'Write "*.csv", say.') from None
-    return found
 
 
-def _fail(error: OSError) -> None:
+def _raise(error: OSError) -> None:
     raise error
 
 
 def _require_file(path: Path) -> None:
-    """Raise LockstepError for a link to nothing, and for pipes and devices, which may never end."""
+    """Raise LockstepError for a link to nothing, and for a pipe or device, which may never end."""
     if path.is_symlink() and not path.exists():
         raise _broken_link(path)
     if not path.is_file():
@@ -163,12 +167,12 @@ def _broken_link(path: Path) -> LockstepError:
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
-    """Dot files and DVC's pointer files are no data."""
+    """Whether the file is no data: a dot file, or a pointer file of DVC."""
     return path.suffix == ".dvc" or any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
-def _there(folder: Path) -> str:
-    """What the folder does hold, in a sentence."""
+def _contents(folder: Path) -> str:
+    """A sentence that lists the files in the folder."""
     files = (path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path, folder))
     names = sorted(path.relative_to(folder).as_posix() for path in files)
     if not names:
@@ -177,11 +181,12 @@ def _there(folder: Path) -> str:
     return f'It holds {", ".join(names[:SHOWN_NAMES])}{more}; files in subfolders are matched by "**/*".'
 
 
-def _near(path: Path) -> str:
-    """'Did you mean ...? ' where a name beside the missing one is close to it."""
+def _similar_name(path: Path) -> str:
+    """'Did you mean ...? ' where the folder holds a name close to the missing one."""
     try:
-        beside = [other.name for other in path.parent.iterdir()]
+        names = [other.name for other in path.parent.iterdir()]
     except OSError:
         return f"There is no folder {path.parent} either. "
-    close = difflib.get_close_matches(path.name, sorted(beside), n=1)
-    return f"Did you mean {path.parent / close[0]}? " if close else ""
+    folder = str(path).removesuffix(path.name)
+    hint = did_you_mean(path.name, sorted(names), lead=f"Did you mean {folder}")
+    return f"{hint} " if hint else ""

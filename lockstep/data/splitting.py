@@ -1,30 +1,113 @@
-"""Which split each cluster of rows goes to. A cluster is never divided."""
+"""The split of each cleaned row: duplicates are merged, similar rows share a cluster, and no cluster is divided."""
+
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import SPLITS
+from lockstep.core.settings import Split
+from lockstep.data.cleaned_rows import LONG_ANSWER, CleanedRows
+from lockstep.data.leakage import pairs_across
+from lockstep.data.near_duplicates import RowIndices, cluster_rows, merge
+from lockstep.data.sketches import Sketches
 
-LARGE_CLUSTER = 30  # rows; larger ones are always trained on, as one of them could fill the test split
-CANDIDATES = 50  # random splits drawn, of which the one closest to the wanted fractions of rows is taken
+SAME_ANSWER = 0.9  # Jaccard similarity from which two long answers count as the same
+MAX_HELD_OUT_CLUSTER = 30  # rows; larger clusters go to train, as one of them could fill the test split
+CANDIDATES = 50  # random splits drawn; the one closest to the wanted fractions of rows is taken
+DUPLICATE = -1  # in place of a split: the row repeats an earlier one
+MARKED_BAD = -2  # in place of a split: the row was marked bad in chat, by its last verdict
 
-Sizes = NDArray[np.int64]
-Labels = NDArray[np.int8]  # 0 train, 1 validation, 2 test, as in SPLITS
+SplitIndices = NDArray[np.int8]  # 0 train, 1 validation, 2 test, as in SPLITS
+Fractions = tuple[float, float, float]  # of train, validation and test
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What becomes of n cleaned rows; each array is (n,).
+
+    original: the first row equal to this one, or the row itself. cluster: the first row of its cluster.
+    split: index into SPLITS, or DUPLICATE, or MARKED_BAD.
+    """
+
+    original: RowIndices
+    cluster: RowIndices
+    split: SplitIndices
+
+    @property
+    def is_kept(self) -> NDArray[np.bool_]:
+        """Whether each row is written, (n,)."""
+        return self.split >= 0
+
+
+def assign_splits(cleaned: CleanedRows, kind: str, settings: Split, seed: int) -> Assignment:
+    """Find exact duplicates and clusters among n rows, and split the clusters.
+
+    Rows of the same question share a cluster, and so do rows of similar questions (split.near_duplicate_threshold) and
+    rows of the same long answer. Raises LockstepError when there are too few rows for the splits.
+    """
+    first, second = cleaned.arrays.first, cleaned.arrays.second
+    original, last = _first_and_last_equal(first.keys, second.keys)  # (n,) each
+    is_bad = cleaned.arrays.is_bad[last]  # (n,); corrections are read last, so a row's last verdict replaces others
+    is_kept = (original == np.arange(len(original))) & ~is_bad  # (n,)
+    threshold = settings.near_duplicate_threshold
+    keys, sketches = [first.keys], [(first.sketches, threshold)]
+    if kind == "qa":
+        keys.append(np.where(second.words >= LONG_ANSWER, second.keys, 0))  # (n,)
+        sketches.append((second.sketches, max(threshold, SAME_ANSWER)))
+    cluster = cluster_rows(keys, sketches)  # (n,)
+    split = _split_rows(cluster, is_kept, first.keys, settings, seed, kind)  # (n,)
+    while kind == "qa" and len(pairs := _divided_pairs(first.sketches, is_kept, split, threshold)):
+        cluster = merge(cluster, pairs[:, 0], pairs[:, 1])  # (n,); at least two clusters become one, so this ends
+        split = _split_rows(cluster, is_kept, first.keys, settings, seed, kind)  # (n,)
+    split = np.where(is_kept, split, np.where(is_bad, MARKED_BAD, DUPLICATE))  # (n,)
+    return Assignment(original, cluster, split.astype(np.int8))
+
+
+def _first_and_last_equal(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> tuple[RowIndices, RowIndices]:
+    """The first and the last row with the same two keys as each row, (n,) each."""
+    pairs = pd.DataFrame({"first": first, "second": second, "row": np.arange(len(first))})
+    rows = pairs.groupby(["first", "second"], sort=False)["row"]
+    return rows.transform("min").to_numpy(), rows.transform("max").to_numpy()
+
+
+def _split_rows(
+    cluster: RowIndices, is_kept: NDArray[np.bool_], keys: NDArray[np.uint64], settings: Split, seed: int, kind: str
+) -> SplitIndices:
+    """The split of each row's cluster, (n,)."""
+    heads, sizes = np.unique(cluster[is_kept], return_counts=True)  # (clusters,) each
+    fractions = (settings.train, settings.validation, settings.test)
+    split_of_head = np.full(len(cluster), DUPLICATE, np.int8)  # (n,)
+    split_of_head[heads] = split_clusters(settings.method, sizes, keys[heads], fractions, seed, kind)
+    return split_of_head[cluster]
+
+
+def _divided_pairs(sketches: Sketches, is_kept: NDArray[np.bool_], split: SplitIndices, threshold: float) -> RowIndices:
+    """Similar rows in different splits, (pairs, 2): the few that clustering misses where many rows are partly alike.
+
+    They are found in the way `leakage` counts them, so that it counts none later. Pairs within a split stay as they
+    are: a row's split depends only on the rows similar to it, not on what else is in the data.
+    """
+    rows = np.flatnonzero(is_kept)  # (m,)
+    rows = rows[np.argsort(split[rows], kind="stable")]  # (m,), in the order of the files to be written
+    left, right = pairs_across(sketches.take(rows), split[rows].astype(np.int64), threshold)  # (pairs,) each
+    return np.stack([rows[left], rows[right]], axis=1)
 
 
 def split_clusters(
     method: str,
-    sizes: Sizes,
+    sizes: NDArray[np.int64],
     keys: NDArray[np.uint64],
-    fractions: tuple[float, float, float],
+    fractions: Fractions,
     seed: int,
     kind: str = "qa",
-) -> Labels:
-    """The split of each of n clusters, (n,).
+) -> SplitIndices:
+    """The split of each of C clusters, (C,).
 
-    method: 'hash' or 'random'. sizes: rows in each cluster, (n,). keys: hash of each cluster's first question, (n,).
-    fractions: of train, validation and test; seed is used by 'random' alone. kind: 'qa' or 'text', for the message.
+    method: 'hash' or 'random'. sizes: (C,), rows of each cluster. keys: (C,), hash of each cluster's first question.
+    seed: used by 'random' only. kind: 'qa' or 'text', for the message.
     Raises LockstepError when there are fewer clusters than splits to fill.
     """
     wanted = [index for index, fraction in enumerate(fractions) if fraction > 0]
@@ -38,50 +121,50 @@ def split_clusters(
             "or set a fraction under split: to 0.",
         )
     if len(wanted) == 1:
-        return np.zeros(len(sizes), np.int8)
-    return _by_hash(sizes, keys, fractions) if method == "hash" else _by_chance(sizes, fractions, seed)
+        return np.zeros(len(sizes), np.int8)  # (C,)
+    return _split_by_hash(sizes, keys, fractions) if method == "hash" else _split_randomly(sizes, fractions, seed)
 
 
-def _by_hash(sizes: Sizes, keys: NDArray[np.uint64], fractions: tuple[float, float, float]) -> Labels:
-    """A cluster's key, as a number from 0 to 1, says its split, whatever other clusters there are.
+def _split_by_hash(sizes: NDArray[np.int64], keys: NDArray[np.uint64], fractions: Fractions) -> SplitIndices:
+    """The split of each cluster, (C,), by its key as a number from 0 to 1, whatever other clusters there are.
 
     Only where a split would stay empty does the cluster nearest to it move there.
     """
-    places = keys / 2.0**64
-    ends = np.cumsum(fractions)
-    labels = np.searchsorted(ends[:-1], places, side="right").astype(np.int8)
-    labels[np.array(fractions)[labels] == 0] = 0  # a place rounded to the edge of an empty interval
-    labels[sizes > LARGE_CLUSTER] = 0
+    positions = keys / 2.0**64  # (C,)
+    ends = np.cumsum(fractions)  # (3,), where the interval of each split ends
+    split = np.searchsorted(ends[:-1], positions, side="right").astype(np.int8)  # (C,)
+    split[np.array(fractions)[split] == 0] = 0  # a position rounded to the edge of an empty interval
+    split[sizes > MAX_HELD_OUT_CLUSTER] = 0
     for index in (0, 1, 2):
-        if fractions[index] > 0 and not (labels == index).any():
+        if fractions[index] > 0 and not (split == index).any():
             begin, end = ends[index] - fractions[index], ends[index]
-            distance = np.maximum(np.maximum(begin - places, places - end), 0)
-            spare = np.bincount(labels, minlength=3)[labels] > 1
-            distance[~spare] = np.inf
-            labels[np.lexsort((keys, distance))[0]] = index
-    return labels
+            distance = np.maximum(np.maximum(begin - positions, positions - end), 0)  # (C,)
+            can_move = np.bincount(split, minlength=3)[split] > 1  # (C,), its split keeps another cluster
+            distance[~can_move] = np.inf
+            split[np.lexsort((keys, distance))[0]] = index
+    return split
 
 
-def _by_chance(sizes: Sizes, fractions: tuple[float, float, float], seed: int) -> Labels:
-    """scikit-learn's ShuffleSplit over the clusters, drawn CANDIDATES times."""
+def _split_randomly(sizes: NDArray[np.int64], fractions: Fractions, seed: int) -> SplitIndices:
+    """The split of each cluster, (C,): the best of CANDIDATES draws of scikit-learn's ShuffleSplit."""
     from sklearn.model_selection import ShuffleSplit
 
-    counts = _counts(len(sizes), fractions)
-    best, least = np.zeros(len(sizes), np.int8), np.inf
+    counts = _cluster_counts(len(sizes), fractions)
+    best, least_error = np.zeros(len(sizes), np.int8), np.inf  # (C,)
     splitter = ShuffleSplit(CANDIDATES, train_size=counts[0], test_size=counts[1] + counts[2], random_state=seed)
     for _, held_out in splitter.split(sizes):
-        labels = np.zeros(len(sizes), np.int8)
-        labels[held_out[: counts[1]]] = 1
-        labels[held_out[counts[1] :]] = 2
-        rows = np.bincount(labels, weights=sizes, minlength=3) / sizes.sum()
-        miss = float(np.abs(rows - fractions).sum())
-        if miss < least - 1e-12:
-            best, least = labels, miss
+        split = np.zeros(len(sizes), np.int8)  # (C,)
+        split[held_out[: counts[1]]] = 1
+        split[held_out[counts[1] :]] = 2
+        shares = np.bincount(split, weights=sizes, minlength=3) / sizes.sum()  # (3,), of the rows
+        error = float(np.abs(shares - fractions).sum())
+        if error < least_error - 1e-12:
+            best, least_error = split, error
     return best
 
 
-def _counts(clusters: int, fractions: tuple[float, float, float]) -> tuple[int, int, int]:
-    """How many clusters go to each split: rounded, and one at least where the fraction is above 0."""
+def _cluster_counts(clusters: int, fractions: Fractions) -> tuple[int, int, int]:
+    """Number of clusters of each split: rounded, and at least one where the fraction is above 0."""
     held_out = [max(1, round(clusters * fraction)) if fraction else 0 for fraction in fractions[1:]]
     while clusters - sum(held_out) < 1:
         held_out[int(np.argmax(held_out))] -= 1

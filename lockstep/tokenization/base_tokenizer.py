@@ -1,13 +1,11 @@
-"""What tokenize starts from, the base's tokenizer, and the figures of metrics/tokenize.json."""
+"""The tokenizer of the base model, checked against the model, and the kind of the prepared data."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from lockstep.artifacts.records import Question, iterate_records
-from lockstep.core.atomic_files import figure
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import prepared_split
 from lockstep.core.settings import Model, Tokenize
@@ -21,11 +19,10 @@ from lockstep.pretrained.tokenizer import (
     set_pad_token,
     train_tokenizer,
 )
-from lockstep.tokenization.examples import Overlong
 
 
 def prepared_kind() -> Literal["qa", "text"]:
-    """'qa' or 'text', as the train split holds. Raises LockstepError when it is missing or empty."""
+    """The kind of the train split, 'qa' or 'text'. Raises LockstepError when it is missing or empty."""
     first = next(iterate_records(prepared_split("train")), None)
     if first is None:
         raise LockstepError(f"{prepared_split('train')} is empty.", "Run `make prepare` again.")
@@ -33,10 +30,10 @@ def prepared_kind() -> Literal["qa", "text"]:
 
 
 def base_tokenizer(model: Model, settings: Tokenize) -> tuple[PreTrainedTokenizerFast, dict[str, int]]:
-    """The base's tokenizer (or, for scratch, one learnt from the train split), checked against the model.
+    """(the base's tokenizer, vocabulary sizes for the metrics). For a model from scratch, a tokenizer is trained.
 
-    Returns it with vocabulary figures for the metrics.
-    Raises LockstepError when it doesn't fit the model, or the wanted lengths don't fit the model's context.
+    Raises LockstepError when the tokenizer doesn't fit the model, and when the lengths in `settings` exceed the
+    model's context.
     """
     if model.base == SCRATCH:
         tokenizer = train_tokenizer(_train_texts(), model.scratch.vocab_size, model.scratch.context)
@@ -60,47 +57,10 @@ def base_tokenizer(model: Model, settings: Tokenize) -> tuple[PreTrainedTokenize
 
 
 def _train_texts() -> Iterator[str]:
+    """The texts of the train split."""
     for record in iterate_records(prepared_split("train")):
         if isinstance(record, Question):
             yield record.question
             yield record.answer
         else:
             yield record.text
-
-
-def token_metrics(kind: str, sizes: dict[str, np.ndarray], noted: Overlong) -> dict[str, Any]:
-    """Figures of the tokenized data. sizes: split -> (rows, 2) array of length and targets of each row.
-
-    Raises LockstepError when the train split has no row left.
-    """
-    if not len(sizes["train"]):
-        raise LockstepError(
-            "No row of the train split is left.", "Raise tokenize.max_length or set overlong to truncate."
-        )
-    every = np.concatenate(list(sizes.values()))
-    return {
-        "kind": kind,
-        "rows": {split: len(rows) for split, rows in sizes.items()},
-        "tokens": int(every[:, 0].sum()),
-        "targets": int(every[:, 1].sum()),
-        "tokens_of_train": int(sizes["train"][:, 0].sum()),
-        "length": {
-            "p50": figure(float(np.percentile(every[:, 0], 50))),
-            "p90": figure(float(np.percentile(every[:, 0], 90))),
-            "p99": figure(float(np.percentile(every[:, 0], 99))),
-            "longest": int(every[:, 0].max()),
-        },
-        "truncated": len(noted.question_cut) + len(noted.answer_cut),
-        "truncated_answers": len(noted.answer_cut),
-        "dropped": len(noted.dropped),
-    }
-
-
-def rejected(noted: Overlong) -> list[dict[str, Any]]:
-    """The rows cut or dropped, as lines for rejects.jsonl."""
-    reasons = (
-        (noted.question_cut, "question cut to tokenize.max_length"),
-        (noted.answer_cut, "answer cut to tokenize.max_length"),
-        (noted.dropped, "dropped: longer than tokenize.max_length"),
-    )
-    return [{"file": file, "line": line, "reason": reason} for places, reason in reasons for file, line in places]

@@ -1,4 +1,4 @@
-"""Records -> token rows: questions with their answers, cut where they are too long, and texts in blocks."""
+"""Token rows from records: questions with their answers, cut where they are too long, and texts in blocks."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,28 +12,32 @@ from lockstep.artifacts.rows import Ids, Row, RowBlock
 from lockstep.core.errors import LockstepError
 from lockstep.pretrained.plain_encoding import Encoder
 
+MIN_QUESTION_SHARE = 4  # a question is never cut to less than max_length / MIN_QUESTION_SHARE tokens
+
+Origin = tuple[str, int]  # file and line of a record
+
 
 @dataclass(slots=True)
-class Overlong:
-    """Rows that were longer than max_length, as (file, line), by what became of them."""
+class OverlongRows:
+    """Origins of the rows that were longer than max_length, by how they were shortened."""
 
-    question_cut: list[tuple[str, int]] = field(default_factory=list)
-    answer_cut: list[tuple[str, int]] = field(default_factory=list)
-    dropped: list[tuple[str, int]] = field(default_factory=list)
+    question_truncated: list[Origin] = field(default_factory=list)
+    answer_truncated: list[Origin] = field(default_factory=list)
+    dropped: list[Origin] = field(default_factory=list)
 
-    def add(self, more: "Overlong") -> None:
-        """Take in those of rows that follow."""
-        self.question_cut += more.question_cut
-        self.answer_cut += more.answer_cut
+    def extend(self, more: "OverlongRows") -> None:
+        """Append the rows of another list."""
+        self.question_truncated += more.question_truncated
+        self.answer_truncated += more.answer_truncated
         self.dropped += more.dropped
 
 
-class QuestionRows:
-    """Turns questions and answers into rows.
+class QuestionTokenizer:
+    """Tokenizes questions with their answers.
 
-    loss_on: 'answer' supervises the answer and end-of-text, 'all' the whole row.
-    overlong: 'truncate' shortens the question first, and the answer only where it does not fit even so;
-    'drop' leaves the row out; 'error' raises LockstepError. Each is noted in `self.noted`.
+    loss_on: 'answer' supervises the answer and end-of-text, 'all' the whole row. max_length: in tokens.
+    overlong: 'truncate' shortens the question first, and the answer only if that is not enough; 'drop' leaves the row
+    out; 'error' raises LockstepError. Truncated and dropped rows are listed in `self.overlong_rows`.
     """
 
     def __init__(self, encoder: Encoder, prompt: Prompt, loss_on: str, max_length: int, overlong: str):
@@ -42,23 +46,30 @@ class QuestionRows:
         self.loss_on = loss_on
         self.max_length = max_length
         self.overlong = overlong
-        self.noted = Overlong()
+        self.overlong_rows = OverlongRows()
 
     def rows(self, questions: list[Question]) -> Iterator[Row]:
-        """Rows of a batch of questions, in order. Raises LockstepError on an over-long row if `overlong` is 'error'."""
-        asked = self.encoder.encode([self.prompt.question_text(q.question) for q in questions])
-        answered = self.encoder.encode([self.prompt.answer_text(q.answer) for q in questions])
-        for question, ask, answer in zip(questions, asked, answered, strict=True):
-            head, tail = self.encoder.opening + ask, answer + [self.encoder.end]
+        """The rows of a batch of questions, in their order.
+
+        Raises LockstepError for an overlong row if `overlong` is 'error', and where the template leaves no room.
+        """
+        prompts = self.encoder.encode([self.prompt.question_text(question.question) for question in questions])
+        answers = self.encoder.encode([self.prompt.answer_text(question.answer) for question in questions])
+        for question, prompt_ids, answer_ids in zip(questions, prompts, answers, strict=True):
+            head, tail = self.encoder.opening + prompt_ids, answer_ids + [self.encoder.end]
             if len(head) + len(tail) > self.max_length:
-                fitted = self._fit(question, head, tail)
-                if fitted is None:
+                shortened = self._shorten(question, head, tail)
+                if shortened is None:
                     continue
-                head, tail = fitted
+                head, tail = shortened
             yield Row(head + tail, len(head) if self.loss_on == "answer" else 1, len(head))
 
-    def _fit(self, question: Question, head: list[int], tail: list[int]) -> tuple[list[int], list[int]] | None:
-        place = (question.file, question.line)
+    def _shorten(self, question: Question, head: list[int], tail: list[int]) -> tuple[list[int], list[int]] | None:
+        """Head and tail cut to max_length tokens together, or None if the row is dropped.
+
+        head, tail: ids of the prompt, and of the answer with end-of-text.
+        """
+        origin = (question.file, question.line)
         if self.overlong == "error":
             raise LockstepError(
                 f"{question.file} line {question.line}: the row takes {len(head) + len(tail)} tokens, "
@@ -66,11 +77,11 @@ class QuestionRows:
                 "Raise it, or set tokenize.overlong to truncate or drop.",
             )
         if self.overlong == "drop":
-            self.noted.dropped.append(place)
+            self.overlong_rows.dropped.append(origin)
             return None
-        head = self._shorter_question(question.question, self.max_length - len(tail))
+        head = self._truncate_question(question.question, self.max_length - len(tail))
         if len(head) + len(tail) <= self.max_length:
-            self.noted.question_cut.append(place)
+            self.overlong_rows.question_truncated.append(origin)
             return head, tail
         room = self.max_length - len(head) - 1  # a row always ends in end-of-text
         if room < 1:
@@ -79,58 +90,63 @@ class QuestionRows:
                 "there is no room for answers.",
                 "Shorten the template, or raise tokenize.max_length.",
             )
-        self.noted.answer_cut.append(place)
+        self.overlong_rows.answer_truncated.append(origin)
         return head, tail[: self._whole_characters(self.prompt.answer_text(question.answer), room)] + tail[-1:]
 
-    def _whole_characters(self, text: str, tokens: int) -> int:
-        """At most `tokens` tokens, so many that the text is not cut inside a character."""
+    def _whole_characters(self, text: str, max_tokens: int) -> int:
+        """The largest number of tokens, up to max_tokens, after which the text is not cut inside a character."""
         spans = self.encoder.offsets(text)
+        tokens = max_tokens
         while 0 < tokens < len(spans) and spans[tokens][0] < spans[tokens - 1][1]:
             tokens -= 1
         return tokens
 
-    def _shorter_question(self, question: str, room: int) -> list[int]:
-        """The question's ids cut at its end to fit `room` tokens, but never to less than a quarter of max_length."""
+    def _truncate_question(self, question: str, room: int) -> list[int]:
+        """Ids of the prompt with the question cut at its end, so that they fit `room` tokens.
+
+        A prompt is never cut to less than max_length / MIN_QUESTION_SHARE tokens.
+        """
         start, _ = self.prompt.question_span(question)
         spans = self.encoder.offsets(self.prompt.question_text(question))
-        inside = [end for begin, end in spans if start <= begin and end <= start + len(question)]
-        room = max(room, self.max_length // 4)
+        token_ends = [end for begin, end in spans if start <= begin and end <= start + len(question)]
+        room = max(room, self.max_length // MIN_QUESTION_SHARE)
         surplus = max(0, len(self.encoder.opening) + len(spans) - room)
-        keep = max(0, len(inside) - surplus)
+        keep = max(0, len(token_ends) - surplus)
         while True:
-            shorter = question[: inside[keep - 1] - start] if keep else ""
+            shorter = question[: token_ends[keep - 1] - start] if keep else ""
             ids = self.encoder.opening + self.encoder.encode([self.prompt.question_text(shorter)])[0]
             if ids and (len(ids) <= room or not keep):
                 return ids
-            if not keep:  # nothing is left, not even of the template: the first target needs a token before it
+            if not keep:  # not even the template has a token, but the first target needs a token before it
                 return self.encoder.encode([self.prompt.question_text(question[:1])])[0]
             keep -= 1
 
 
-def text_ids(encoder: Encoder, texts: list[str]) -> Ids:
-    """Ids of some texts end to end, each followed by end-of-text."""
+def encode_texts(encoder: Encoder, texts: list[str]) -> Ids:
+    """Ids of some texts end to end, each followed by end-of-text, (tokens,)."""
     return np.fromiter(chain.from_iterable([*ids, encoder.end] for ids in encoder.encode(texts)), np.int32)
 
 
-def text_blocks(pieces: Iterable[Ids], end_of_text: int, block_size: int) -> Iterator[RowBlock]:
-    """What text_ids gave, piece after piece, cut into rows of block_size; the last row holds the remainder.
+def group_texts(batches: Iterable[Ids], end_of_text: int, block_size: int) -> Iterator[RowBlock]:
+    """Rows of block_size tokens from the ids of all texts end to end; the last row holds the remainder.
 
-    Each row begins with the last token of the row before it (the first with end-of-text), so that every token of
-    every text, and the end-of-text after each, is a target exactly once.
+    batches: ids as encode_texts gives them, (tokens,) each. Each row begins with the last token of the row before it
+    (the first row with end-of-text), so that every token of every text, and the end-of-text after each text, is a
+    target exactly once.
     """
-    rest = np.array([end_of_text], np.int32)
+    rest = np.array([end_of_text], np.int32)  # (1,)
     step = block_size - 1
-    for piece in pieces:
-        ids = np.concatenate([rest, piece])
-        count = (len(ids) - 1) // step
-        windows = np.lib.stride_tricks.sliding_window_view(ids, block_size)[::step] if count else ids[:0, None]
-        yield _whole_rows(windows.reshape(-1), count, block_size)
-        rest = ids[count * step :]
+    for batch in batches:
+        ids = np.concatenate([rest, batch])  # (T,)
+        rows = (len(ids) - 1) // step
+        windows = np.lib.stride_tricks.sliding_window_view(ids, block_size)[::step] if rows else ids[:0, None]
+        yield _equal_rows(windows.reshape(-1), rows, block_size)  # windows: (rows, block_size)
+        rest = ids[rows * step :]  # (1 up to block_size - 1,)
     if len(rest) > 1:
-        yield _whole_rows(rest, 1, len(rest))
+        yield _equal_rows(rest, 1, len(rest))
 
 
-def _whole_rows(ids: Ids, count: int, length: int) -> RowBlock:
-    """Rows of one length in which everything but the first token is learnt."""
-    ones = np.ones(count, np.int32)
-    return RowBlock(ids, np.full(count, length, np.int32), ones, ones)
+def _equal_rows(ids: Ids, rows: int, length: int) -> RowBlock:
+    """Rows of one length in which every token but the first is a target. ids: (rows * length,)."""
+    ones = np.ones(rows, np.int32)  # (rows,)
+    return RowBlock(ids, np.full(rows, length, np.int32), ones, ones)

@@ -1,4 +1,4 @@
-"""From prepared records to rows, by several processes where there are many; these load no Transformers."""
+"""All splits tokenized, by several processes where there is much to do; these processes load no Transformers."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,56 +7,63 @@ from operator import itemgetter
 from typing import Any
 
 from lockstep.artifacts.prompt import Prompt
-from lockstep.artifacts.records import Lines, Question, Text, record_lines
+from lockstep.artifacts.records import LineBatch, Question, Text, line_batches
 from lockstep.artifacts.rows import Ids, RowBlock
 from lockstep.core.parallel import ordered_map
 from lockstep.core.paths import SPLITS, prepared_split
 from lockstep.core.settings import Tokenize
 from lockstep.pretrained.plain_encoding import Encoder
-from lockstep.tokenization.examples import Overlong, QuestionRows, text_blocks, text_ids
+from lockstep.tokenization.examples import OverlongRows, QuestionTokenizer, encode_texts, group_texts
 
-Piece = tuple[str, Lines]  # a split and some of its lines
+SplitBatch = tuple[str, LineBatch]  # a split and some lines of its file
 
 
-class RowMaker:
-    """Makes the rows of one split after another, noting in `noted` what had to be cut or dropped."""
+class SplitTokenizer:
+    """Tokenizes one split after another, and lists the rows that were truncated or dropped in `overlong_rows`."""
 
     def __init__(self, encoder: Encoder, prompt: Prompt, loss_on: str, settings: Tokenize) -> None:
         self.encoder, self.kind, self.block_size = encoder, prompt.kind, settings.block_size
-        self.questions = partial(QuestionRows, encoder, prompt, loss_on, settings.max_length, settings.overlong)
-        self.noted = Overlong()
+        self.new_question_tokenizer = partial(
+            QuestionTokenizer, encoder, prompt, loss_on, settings.max_length, settings.overlong
+        )
+        self.overlong_rows = OverlongRows()
 
-    def make(self) -> Iterator[tuple[str, Iterator[RowBlock]]]:
-        """Each split and its rows in the order of the prepared file, to be taken before the next split is asked for.
+    def splits(self) -> Iterator[tuple[str, Iterator[RowBlock]]]:
+        """(split, its rows in the order of the prepared file). Read a split's rows before the next split.
 
-        Raises LockstepError as QuestionRows does.
+        Raises LockstepError as QuestionTokenizer does, and where a prepared file is missing or damaged.
         """
         if self.kind == "text":
-            for split, made in _by_split(partial(_text_piece, self.encoder)):
-                yield split, text_blocks((ids for _, ids in made), self.encoder.end, self.block_size)
+            for split, results in _by_split(partial(_tokenize_texts, self.encoder)):
+                yield split, group_texts((ids for _, ids in results), self.encoder.end, self.block_size)
         else:
-            for split, made in _by_split(partial(_question_piece, self.questions)):
-                yield split, self._noting(made)
+            for split, results in _by_split(partial(_tokenize_questions, self.new_question_tokenizer)):
+                yield split, self._collect(results)
 
-    def _noting(self, made: Iterator[tuple[str, RowBlock, Overlong]]) -> Iterator[RowBlock]:
-        for _, block, noted in made:
-            self.noted.add(noted)
+    def _collect(self, results: Iterator[tuple[str, RowBlock, OverlongRows]]) -> Iterator[RowBlock]:
+        """The blocks of rows; their overlong rows are added to `overlong_rows`."""
+        for _, block, overlong_rows in results:
+            self.overlong_rows.extend(overlong_rows)
             yield block
 
 
-def _by_split(function: Callable[[Piece], Any]) -> Iterator[tuple[str, Iterator[Any]]]:
-    """What the function makes of the pieces of each split; one set of processes serves all splits."""
-    pieces = ((split, lines) for split in SPLITS for lines in record_lines(prepared_split(split)))
-    return groupby(ordered_map(function, pieces), key=itemgetter(0))
+def _by_split(function: Callable[[SplitBatch], Any]) -> Iterator[tuple[str, Iterator[Any]]]:
+    """(split, results of the function for its batches); the same processes serve all splits."""
+    batches = ((split, batch) for split in SPLITS for batch in line_batches(prepared_split(split)))
+    return groupby(ordered_map(function, batches), key=itemgetter(0))
 
 
-def _question_piece(questions: Callable[[], QuestionRows], piece: Piece) -> tuple[str, RowBlock, Overlong]:
-    split, lines = piece
-    maker = questions()
-    block = RowBlock.of(maker.rows([record for record in lines.records() if isinstance(record, Question)]))
-    return split, block, maker.noted
+def _tokenize_questions(
+    new_tokenizer: Callable[[], QuestionTokenizer], split_batch: SplitBatch
+) -> tuple[str, RowBlock, OverlongRows]:
+    """The split, its rows and those that are overlong, of a batch of questions."""
+    split, batch = split_batch
+    tokenizer = new_tokenizer()
+    block = RowBlock.of(tokenizer.rows([record for record in batch.records() if isinstance(record, Question)]))
+    return split, block, tokenizer.overlong_rows
 
 
-def _text_piece(encoder: Encoder, piece: Piece) -> tuple[str, Ids]:
-    split, lines = piece
-    return split, text_ids(encoder, [record.text for record in lines.records() if isinstance(record, Text)])
+def _tokenize_texts(encoder: Encoder, split_batch: SplitBatch) -> tuple[str, Ids]:
+    """The split and the ids, (tokens,), of a batch of texts."""
+    split, batch = split_batch
+    return split, encode_texts(encoder, [record.text for record in batch.records() if isinstance(record, Text)])

@@ -68,9 +68,9 @@ def test_a_prompt_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_prompt(tmp_path, "make tokenize") == prompt
 
 
-def test_a_prompt_file_that_is_missing_or_of_another_make_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(LockstepError, match=r"prompt\.json is missing\. Run `make tokenize` first"):
+def test_a_prompt_file_that_is_missing_or_has_other_fields_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(LockstepError, match=r"prompt\.json is missing.* `make tokenize`"):
         read_prompt(tmp_path, "make tokenize")
     (tmp_path / "prompt.json").write_text('{"kind": "qa", "colour": "red"}', encoding="utf-8")
-    with pytest.raises(LockstepError, match=r"prompt\.json is damaged: it holds no kind, .* Run `make tokenize`"):
+    with pytest.raises(LockstepError, match=r"prompt\.json is damaged.* `make tokenize`"):
         read_prompt(tmp_path, "make tokenize")

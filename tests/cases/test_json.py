@@ -113,8 +113,8 @@ BAD: dict[str, tuple[str, str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "content", "said"), BAD.values(), ids=BAD.keys())
-def test_bad_json_is_refused_in_one_line(prepared: Project, name: str, content: str, said: str) -> None:
+@pytest.mark.parametrize(("name", "content", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_json_is_refused_in_one_line(prepared: Project, name: str, content: str, message: str) -> None:
     prepared.put(name, content)
     prepared.save()
-    assert refusal("prepare") == said
+    assert refusal("prepare") == message

@@ -128,14 +128,14 @@ BAD: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("fill", "settings", "said"), BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize(("fill", "settings", "message"), BAD.values(), ids=BAD.keys())
 def test_misplaced_data_is_refused_in_one_line(
-    prepared: Project, fill: Callable[[], Any], settings: dict[str, Any], said: str
+    prepared: Project, fill: Callable[[], Any], settings: dict[str, Any], message: str
 ) -> None:
     fill()
     prepared.set("data", **settings)
     prepared.save()
-    assert refusal("prepare") == said
+    assert refusal("prepare") == message
 
 
 @contextmanager
@@ -152,7 +152,7 @@ def somebody_else() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("closed", "settings", "said"),
+    ("closed", "settings", "message"),
     [
         ("data/raw/data.csv", {"path": "data/raw/data.csv"}, f"Cannot read data/raw/data.csv: Permission denied. {RIGHTS}"),
         ("data/raw", {"path": "data/raw"}, f"Cannot read data/raw: Permission denied. {RIGHTS}"),
@@ -160,7 +160,7 @@ def somebody_else() -> Iterator[None]:
     ],
 )  # fmt: skip
 def test_data_that_may_not_be_read_is_named(
-    monkeypatch: pytest.MonkeyPatch, closed: str, settings: dict[str, Any], said: str
+    monkeypatch: pytest.MonkeyPatch, closed: str, settings: dict[str, Any], message: str
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to others
         os.chmod(folder, 0o777)
@@ -172,6 +172,6 @@ def test_data_that_may_not_be_read_is_named(
         project.save()
         os.chmod(closed, 0)
         with somebody_else():
-            assert refusal("prepare") == said
+            assert refusal("prepare") == message
         os.chmod(closed, 0o755)
         monkeypatch.undo()

@@ -123,14 +123,14 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("content", "settings", "said"), BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize(("content", "settings", "message"), BAD.values(), ids=BAD.keys())
 def test_bad_table_is_refused_in_one_line(
-    prepared: Project, monkeypatch: pytest.MonkeyPatch, content: str | bytes, settings: dict[str, Any], said: str
+    prepared: Project, monkeypatch: pytest.MonkeyPatch, content: str | bytes, settings: dict[str, Any], message: str
 ) -> None:
     monkeypatch.setitem(prepared.params, "data", prepared.params["data"] | settings)
     prepared.put("data.csv", content)
     prepared.save()
-    assert refusal("prepare") == said
+    assert refusal("prepare") == message
 
 
 def test_wrong_line_of_a_tsv_is_named(prepared: Project) -> None:
@@ -140,13 +140,13 @@ def test_wrong_line_of_a_tsv_is_named(prepared: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
         (["answer", "answer"], "data/raw/d.parquet has 2 columns named answer. Rename all but one."),
         (None, "data/raw/d.parquet is no readable Parquet file: Parquet file size is 4 bytes, smaller than the minimum file footer (8 bytes). Write it again."),
     ],
 )  # fmt: skip
-def test_bad_parquet_file_is_refused_in_one_line(prepared: Project, columns: list[str] | None, said: str) -> None:
+def test_bad_parquet_file_is_refused_in_one_line(prepared: Project, columns: list[str] | None, message: str) -> None:
     import pyarrow as pa
     from pyarrow.parquet import write_table
 
@@ -154,4 +154,4 @@ def test_bad_parquet_file_is_refused_in_one_line(prepared: Project, columns: lis
     if columns:
         write_table(pa.Table.from_arrays([pa.array(["a"])] * len(columns), columns), path)
     prepared.save()
-    assert refusal("prepare") == said
+    assert refusal("prepare") == message

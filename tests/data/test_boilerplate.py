@@ -1,4 +1,4 @@
-"""Paragraphs of held-out texts that training has too are left out of them."""
+"""Held-out texts lose the paragraphs that training has too."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from lockstep.artifacts.records import Text, read_records, write_records
 from lockstep.core.errors import LockstepError
-from lockstep.data.boilerplate import leave_out_known
+from lockstep.data.boilerplate import drop_repeated_paragraphs
 from lockstep.data.leakage import leakage
 
 A, B, C, D, E = (
@@ -17,13 +17,13 @@ SHORT = "Chapter one"
 
 def write(folder: Path, **texts: list[str]) -> dict[str, Path]:
     paths = {split: folder / f"{split}.jsonl" for split in texts}
-    for split, some in texts.items():
-        records = [Text(f"{split}{number}", "c", text, "a.txt", number) for number, text in enumerate(some)]
+    for split, contents in texts.items():
+        records = [Text(f"{split}{number}", "c", text, "a.txt", number) for number, text in enumerate(contents)]
         write_records(paths[split], records)
     return paths
 
 
-def test_what_a_file_before_holds_is_taken_out_and_what_is_empty_is_no_text(tmp_path: Path) -> None:
+def test_a_paragraph_of_an_earlier_file_is_dropped_and_a_text_without_paragraphs_too(tmp_path: Path) -> None:
     paths = write(
         tmp_path,
         train=[f"{SHORT}\n\n{A}\n\n{B}", f"{A}\nanother line"],
@@ -31,24 +31,24 @@ def test_what_a_file_before_holds_is_taken_out_and_what_is_empty_is_no_text(tmp_
         test=[f"{A}\n\n{D}", C, f"{E}\n\n{E}", f"{A}\nanother line, and one more"],
     )
     before = paths["train"].read_bytes()
-    found = leave_out_known(paths)
-    assert (found.texts, found.left_out) == ({"train": 2, "validation": 2, "test": 2}, 4)
+    result = drop_repeated_paragraphs(paths)
+    assert (result.text_counts, result.dropped_paragraphs) == ({"train": 2, "validation": 2, "test": 2}, 4)
     assert paths["train"].read_bytes() == before
     texts = {split: [(record.id, record.text) for record in read_records(path)] for split, path in paths.items()}
     assert texts["validation"] == [("validation0", f"{SHORT}\n\n{C}"), ("validation1", f"{D}\n\n{D}")]
     assert texts["test"] == [("test2", f"{E}\n\n{E}"), ("test3", f"{A}\nanother line, and one more")]
-    assert leakage(paths, "text", 0.8) == found.leakage == {"paragraphs": 0}
+    assert leakage(paths, "text", 0.8) == result.leakage == {"paragraphs": 0}
 
 
-def test_a_split_of_which_nothing_is_left_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_split_without_texts_left_is_an_error(tmp_path: Path) -> None:
     paths = write(tmp_path, train=[A, B], validation=[], test=[f"{B}\n\n{A}"])
-    with pytest.raises(LockstepError, match=r"paragraphs of the test split are all in training too.*split\.test"):
-        leave_out_known(paths)
+    with pytest.raises(LockstepError, match=r"the test split .* set split\.test to 0"):
+        drop_repeated_paragraphs(paths)
 
 
 def test_texts_without_anything_in_common_stay_as_they_are(tmp_path: Path) -> None:
     paths = write(tmp_path, train=[f"{A}\n\n{SHORT}"], validation=[], test=[f"{B}\n\n{B}", SHORT])
     before = {split: (path.read_bytes(), path.stat().st_mtime_ns) for split, path in paths.items()}
-    found = leave_out_known(paths)
-    assert (found.texts, found.left_out) == ({"train": 1, "validation": 0, "test": 2}, 0)
+    result = drop_repeated_paragraphs(paths)
+    assert (result.text_counts, result.dropped_paragraphs) == ({"train": 1, "validation": 0, "test": 2}, 0)
     assert {split: (path.read_bytes(), path.stat().st_mtime_ns) for split, path in paths.items()} == before

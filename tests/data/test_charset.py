@@ -20,7 +20,7 @@ def written(folder: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("text", "codec", "found"),
+    ("text", "codec", "expected"),
     [
         (WESTERN, "utf-8", "utf-8"),
         (WESTERN, "utf-8-sig", "utf-8-sig"),
@@ -34,10 +34,10 @@ def written(folder: Path, content: bytes) -> Path:
         (JAPANESE, "cp932", "cp932"),
     ],
 )
-def test_encoding_is_found(tmp_path: Path, text: str, codec: str, found: str) -> None:
+def test_encoding_is_found(tmp_path: Path, text: str, codec: str, expected: str) -> None:
     path = written(tmp_path, text.encode(codec))
-    assert find_encoding(path) == found
-    with open_text(path, found, newline="") as file:
+    assert find_encoding(path) == expected
+    with open_text(path, expected, newline="") as file:
         assert file.read() == text
 
 
@@ -52,24 +52,24 @@ def test_one_accent_in_a_long_file_is_western(tmp_path: Path) -> None:
 @pytest.mark.parametrize("codec", ["utf-16", "utf-32"])
 def test_encoding_of_two_byte_orders_needs_the_mark(tmp_path: Path, codec: str) -> None:
     path = written(tmp_path, WESTERN.encode(f"{codec}-le"))
-    with pytest.raises(LockstepError, match=rf"has no byte order mark, so .* Write {codec}-le or {codec}-be there"):
+    with pytest.raises(LockstepError, match=rf"data\.encoding = {codec} .* Write {codec}-le or {codec}-be"):
         find_encoding(path, codec)
     assert find_encoding(path, f"{codec}-le") == f"{codec}-le"
 
 
 def test_broken_byte_in_utf8_is_not_taken_for_a_code_page(tmp_path: Path) -> None:
     path = written(tmp_path, "na\u00efve caf\u00e9\nna\u00efve\n".encode() + b"bro\xffken\n")
-    with pytest.raises(LockstepError, match=r"t\.csv line 3: byte 0xFF is not utf-8\. The rest is UTF-8"):
+    with pytest.raises(LockstepError, match=r"t\.csv line 3: byte 0xFF .* put that line right"):
         find_encoding(path)
 
 
 def test_character_cut_off_at_the_end_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LockstepError, match=r"line 2: byte 0xC3 is not utf-8"):
+    with pytest.raises(LockstepError, match=r"line 2: byte 0xC3"):
         find_encoding(written(tmp_path, "na\u00efve\n".encode() + b"caf\xc3"), "utf-8")
 
 
 def test_named_encoding_that_does_not_fit_is_refused_with_the_line(tmp_path: Path) -> None:
-    with pytest.raises(LockstepError, match=r"line 2: byte 0xE9 is not utf-8\. Name the encoding"):
+    with pytest.raises(LockstepError, match=r"line 2: byte 0xE9 .* data\.encoding"):
         find_encoding(written(tmp_path, b"ok\ncaf\xe9\n"), "utf-8")
 
 
@@ -79,7 +79,7 @@ def test_named_encoding_still_takes_the_mark_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "problem"), [("utf9", "no encoding Python knows.*Did you mean utf_8"), ("hex", "no encoding of texts")]
+    ("name", "problem"), [("utf9", "'utf9' .*Did you mean utf_8"), ("hex", "'hex' is no encoding of texts")]
 )
 def test_unknown_encoding_is_refused(tmp_path: Path, name: str, problem: str) -> None:
     with pytest.raises(LockstepError, match=problem):
@@ -94,7 +94,7 @@ def test_unknown_encoding_is_refused(tmp_path: Path, name: str, problem: str) ->
         (b"%PDF-1.7", "a PDF"),
         (b"\x1f\x8b\x08", "a gzip archive"),
         (b"PAR1", "a Parquet file"),
-        (b"text with \x00 in it", r"t\.csv line 1 holds a NUL byte, so it is no text"),
+        (b"text with \x00 in it", r"t\.csv line 1 holds a NUL byte"),
     ],
 )
 def test_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""Cleaning changes how a text is written, never what it says; folding forgets what doesn't tell two texts apart."""
+"""Cleaning changes how a text is written, never what it says; folding removes what makes no difference."""
 
 import pytest
 from hypothesis import given, settings
@@ -84,7 +84,7 @@ def test_comparison_is_not_taken_for_html() -> None:
         ("\u00bfQu\u00e9?", "qu\u00e9"),
     ],
 )
-def test_trifles_fold_away(one: str, other: str) -> None:
+def test_case_and_punctuation_fold_away(one: str, other: str) -> None:
     assert fold(one) == fold(other)
 
 
@@ -104,7 +104,7 @@ def test_what_changes_the_meaning_does_not_fold_away(one: str, other: str) -> No
     assert fold(one) != fold(other)
 
 
-def test_half_a_character_is_no_hindrance_to_html() -> None:
+def test_half_a_character_does_not_stop_html() -> None:
     assert clean_text("half \udd8a&amp; whole", html=True) == "half & whole"
 
 
@@ -123,5 +123,5 @@ LONG = {
 
 @pytest.mark.timeout(30)  # a moment each; with work that grows as the square of the length, an hour
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG.keys())
-def test_no_text_takes_for_ever(text: str) -> None:
+def test_work_grows_linearly_with_the_text(text: str) -> None:
     assert fold(clean_text(text, html=True)) or holds_html(text)

@@ -1,4 +1,4 @@
-"""JSON arrays and JSON Lines are told apart by what is in them, and read in pieces with exact line numbers."""
+"""JSON arrays and JSON Lines are recognized by their content, and read bit by bit with exact line numbers."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lockstep.core.errors import LockstepError
 from lockstep.data import json_files
-from lockstep.data.csv_tables import Row
+from lockstep.data.columns import NumberedCells
 from lockstep.data.json_files import read_json_rows
 
 VALUES = st.recursive(
@@ -19,7 +19,7 @@ VALUES = st.recursive(
 )
 
 
-def rows(folder: Path, text: str, name: str = "t.json") -> list[Row]:
+def rows(folder: Path, text: str, name: str = "t.json") -> list[NumberedCells]:
     (folder / name).write_text(text, encoding="utf-8")
     return list(read_json_rows(folder / name, "utf-8"))
 
@@ -31,14 +31,14 @@ def test_array_elements_have_the_line_they_begin_on(tmp_path: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(st.lists(st.dictionaries(st.text(), VALUES, max_size=3), max_size=6), st.sampled_from([None, 1]))
-def test_array_read_in_tiny_pieces_is_the_array(
+def test_array_read_a_few_characters_at_a_time_is_the_array(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: list[dict[str, object]], indent: int | None
 ) -> None:
-    monkeypatch.setattr(json_files, "PIECE", 16)
+    monkeypatch.setattr(json_files, "READ_CHARS", 16)
     text = json.dumps(values, indent=indent)
-    found = rows(tmp_path, text)
-    assert [value for _, value in found] == values
-    assert all(text.splitlines()[line - 1].lstrip(" [,").startswith("{") for line, _ in found)
+    result = rows(tmp_path, text)
+    assert [value for _, value in result] == values
+    assert all(text.splitlines()[line - 1].lstrip(" [,").startswith("{") for line, _ in result)
 
 
 @pytest.mark.parametrize("name", ["t.jsonl", "t.json"])

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lockstep.modeling.collate import Layout, batches_by_length, collate
+from lockstep.modeling.collate import BIN_ROWS, LINE_STEP, Layout, batches_by_length, collate
 
 PAD = 9
 
@@ -103,3 +103,30 @@ def test_batches_hold_rows_of_similar_length_within_a_number_of_tokens(
     lengths: list[int], tokens: int, batches: list[list[int]]
 ) -> None:
     assert batches_by_length(lengths, tokens) == batches
+
+
+LENGTHS = st.lists(
+    st.integers(2, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n - 1))), min_size=1, max_size=12
+)
+
+
+@given(LENGTHS, st.sampled_from(["line", "bins"]))
+def test_packing_keeps_every_token_once_with_positions_and_targets_of_its_own(
+    shapes: list[tuple[int, int]], layout: Layout
+) -> None:
+    ends = torch.tensor([length for length, _ in shapes]).cumsum(0)
+    rows: list[dict[str, Any]] = [
+        {"input_ids": torch.arange(int(end) - length, int(end)) + 1, "target_start": start}
+        for end, (length, start) in zip(ends, shapes, strict=True)
+    ]
+    packed, plain = collate(rows, 0, layout), collate(rows, 0, "padded")
+    ids, longest = packed["input_ids"], max(length for length, _ in shapes)
+    tokens = ids[ids > 0].tolist()
+    assert sorted(tokens) == list(range(1, int(ends[-1]) + 1))
+    assert ids.numel() - len(tokens) < LINE_STEP if layout == "line" else ids.shape[1] < BIN_ROWS * longest + LINE_STEP
+    positions = packed.get("position_ids", torch.arange(ids.shape[1]).expand(ids.shape))
+    expected = {int(token): position for row in rows for position, token in enumerate(row["input_ids"])}
+    assert dict(zip(tokens, positions[ids > 0].tolist(), strict=True)) == expected
+
+    targets = [int(token) for row in rows for token in row["input_ids"][row["target_start"] - 1 : -1]]
+    assert learnt(packed) == learnt(plain) == [(token, token + 1) for token in targets]

@@ -25,11 +25,11 @@ def test_every_row_is_kept_rejected_or_merged_with_its_line(project: Project) ->
     assert [(row["question"], row["answer"], row["line"]) for row in project.everything()] == [
         (question, answer, line) for line, (question, answer) in enumerate(rows, start=2)
     ]
-    place = "data/raw/data.csv"
+    file = "data/raw/data.csv"
     assert project.rows("rejects") == [
-        {"file": place, "line": 8, "reason": "empty question", "detail": "nothing asked"},
-        {"file": place, "line": 9, "reason": "duplicate", "detail": f"same as {place} line 2"},
-        {"file": place, "line": 10, "reason": "missing answer", "detail": "Why?"},
+        {"file": file, "line": 8, "reason": "empty question", "detail": "nothing asked"},
+        {"file": file, "line": 9, "reason": "duplicate", "detail": f"same as {file} line 2"},
+        {"file": file, "line": 10, "reason": "missing answer", "detail": "Why?"},
     ]
     assert (metrics["rows_read"], metrics["rows_kept"], metrics["rejected"], metrics["duplicates_merged"]) == (
         9,
@@ -66,15 +66,15 @@ def test_no_split_holds_what_another_learnt(project: Project) -> None:
     project.put("data.csv", csv_of([*rows, *again, *long]))
     metrics = project.run()
     assert metrics["leakage"] == {"questions": 0, "answers": 0, "near_duplicates": 0}
-    splits = {
+    records_by_id = {
         row["id"]: (split, row["cluster"]) for split in ("train", "validation", "test") for row in project.rows(split)
     }
-    assert len(splits) == metrics["rows_kept"] == 320
-    homes: dict[str, set[str]] = {}
-    for split, cluster in splits.values():
-        homes.setdefault(cluster, set()).add(split)
-    assert all(len(home) == 1 for home in homes.values())
-    assert metrics["clusters"] == len(homes) == 151
+    assert len(records_by_id) == metrics["rows_kept"] == 320
+    splits_of: dict[str, set[str]] = {}
+    for split, cluster in records_by_id.values():
+        splits_of.setdefault(cluster, set()).add(split)
+    assert all(len(names) == 1 for names in splits_of.values())
+    assert metrics["clusters"] == len(splits_of) == 151
 
 
 def test_exact_duplicates_alone_leave_nothing_that_counts_as_leaked(project: Project) -> None:
@@ -124,7 +124,7 @@ def test_validation_of_zero_gives_an_empty_file(project: Project) -> None:
     assert Path("data/prepared/validation.jsonl").read_bytes() == b""
 
 
-def test_repetition_is_said_aloud(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repetition_is_printed(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project.put("data.csv", csv_of(faq(51) * 30))
     project.run()
     lines = capsys.readouterr().out.splitlines()
@@ -132,7 +132,7 @@ def test_repetition_is_said_aloud(project: Project, capsys: pytest.CaptureFixtur
     assert lines[1].startswith("prepare   1,530 rows read, 51 kept, 1,479 duplicates merged; train ")
 
 
-def test_encoding_other_than_utf8_is_said_and_counted(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_encoding_other_than_utf8_is_printed_and_counted(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [(question, f"Là-bas, à côté de l’été: {answer}") for question, answer in faq(8)]
     project.put("data.csv", csv_of(rows).encode("cp1252"))
     assert project.run()["encodings"] == {"cp1252": 1}
@@ -155,7 +155,7 @@ def test_several_files_and_shapes_come_together(project: Project) -> None:
     assert (metrics["files"], metrics["rows_kept"]) == (3, 12)
 
 
-def test_html_is_taken_out_when_asked_for(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_html_is_taken_out_if_set_so(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project.put("data.csv", csv_of([(question, f"<p>{answer}</p>") for question, answer in faq(9)]))
     assert project.run()["html_rows"] == 9
     assert "9 rows hold HTML tags; data.html: true takes them out" in capsys.readouterr().out
@@ -211,11 +211,11 @@ def test_missing_corrections_are_no_error(project: Project) -> None:
 
 def test_other_processes_change_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.put("data.csv", csv_of([*faq(90), *faq(20), ("", "")]))
-    monkeypatch.setattr(cleaned_rows, "CHUNK", 10)
+    monkeypatch.setattr(cleaned_rows, "CHUNK_ROWS", 10)
     project.run()
     alone = {path.name: path.read_bytes() for path in Path("data/prepared").iterdir()}
     monkeypatch.setattr(parallel, "ALONE", 2)
-    monkeypatch.setattr(records, "PIECE", 500)
+    monkeypatch.setattr(records, "BATCH_CHARS", 500)
     project.run()
     assert {path.name: path.read_bytes() for path in Path("data/prepared").iterdir()} == alone
 
@@ -230,7 +230,7 @@ def test_outputs_are_the_same_bytes_whatever_the_hash_seed(project: Project) -> 
     assert str(Path.cwd()).encode() not in b"".join(here)
 
 
-def test_chain_of_resembling_rows_is_said_aloud(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_chain_of_similar_rows_is_printed(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     chain = [(f"How do I reset the large blue industrial device of type {i}?", f"Press {i}.") for i in range(40)]
     project.put("data.csv", csv_of([*faq(100), *chain]))
     metrics = project.run()
@@ -238,7 +238,7 @@ def test_chain_of_resembling_rows_is_said_aloud(project: Project, capsys: pytest
     assert "40 rows resemble each other in a chain and stay in one split" in capsys.readouterr().out
 
 
-def test_values_left_aside_are_said_and_counted(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_left_aside_are_printed_and_counted(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"question": question, "answer": [answer, "Or not."]} for question, answer in faq(7)]
     project.put("data.json", json.dumps(rows))
     assert project.run()["left_aside"] == {"further_values": 7}

@@ -1,4 +1,4 @@
-"""How prepare ends on bad input: code 2, one line, nothing already made lost. What the lines say: test_bad_*.py."""
+"""How prepare ends on bad input: code 2, one line, earlier outputs kept. The lines themselves: tests/cases/."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def test_failure_leaves_what_was_made_before(project: Project) -> None:
     project.run()
     before = {path: path.read_bytes() for path in sorted(Path().rglob("*.json*"))}
     project.put("data.csv", csv_of(faq(9)) + "one,two,three\n")
-    with pytest.raises(LockstepError, match="line 11: 3 cells"):
+    with pytest.raises(LockstepError, match="line 11"):
         project.run()
     assert {path: path.read_bytes() for path in sorted(Path().rglob("*.json*"))} == before
     assert not Path("data/prepared.partial").exists()
@@ -39,12 +39,6 @@ def test_command_ends_with_code_2_and_one_line(project: Project) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: data/raw/data.csv: no column")
     assert done.stderr.count("\n") == 1
-
-
-def test_run_by_path_says_how_to_run_it() -> None:
-    done = stage(str(ROOT / "stages/prepare.py"))
-    assert done.returncode == 2
-    assert done.stderr == "error: Run it as `python -m stages.prepare` from the project's root.\n"
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -82,7 +82,7 @@ def test_passage_quoted_with_few_changes_stays_with_its_original(project: Projec
     assert (metrics["near_duplicates"], metrics["clusters"]) == (10, 40)
 
 
-def test_what_each_document_says_alike_is_trained_on_and_not_scored(
+def test_a_paragraph_of_all_documents_is_trained_on_and_not_scored(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     licence = "This file may be used by anybody for anything, as long as these lines stay where they are."
@@ -101,5 +101,4 @@ def test_what_each_document_says_alike_is_trained_on_and_not_scored(
     count = len(held_out[0]) + len(held_out[1])
     assert count > 1
     assert metrics["left_aside"] == {"known_paragraphs": count}
-    said = f"{count} paragraphs of held-out texts are left out of them: training has the same"
-    assert said in capsys.readouterr().out
+    assert f"{count} paragraphs of held-out texts are left out" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Runs of the prepare stage in a folder of its own, for the tests of what it writes and refuses."""
+"""Projects in which tests run the prepare stage, and questions to put into them."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ WORDS = "amber birch cedar delta ember fjord grove heron islet junco kayak lilac
 
 
 class Project:
-    """A folder with params.yaml as shipped, but for what a test changes; data goes to data/raw."""
+    """A folder with the shipped params.yaml, in which a test changes settings; data goes to data/raw."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ class Project:
 
 
 def faq(count: int, begin: int = 0) -> list[tuple[str, str]]:
-    """Questions and answers that have nothing to do with each other."""
+    """Unrelated questions with their answers."""
     words = WORDS.split()
     return [
         (f"What colour has {words[i % 16]}{i} {words[i // 16 % 16]}?", f"Number {i} is painted {words[i % 13]}.")
