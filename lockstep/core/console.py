@@ -17,7 +17,7 @@ def say(stage: str, text: str) -> None:
 
 
 def _print(text: str) -> None:
-    """Write to standard output. A reader that went away must not end the work: from then on output goes nowhere."""
+    """Write to standard output. A reader that closes it must not end the work; later output is discarded."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -41,9 +41,9 @@ def duration(seconds: float) -> str:
 
 
 class ProgressLine:
-    """A progress line: overwritten in a terminal, printed anew every PLAIN_SECONDS elsewhere.
+    """A progress line: overwritten in a terminal, printed again every PLAIN_SECONDS elsewhere.
 
-    total: units of work. start: units done before this run, so that the time left is estimated from this run's pace.
+    total: units of work. start: units done before this run, which the estimate of the time left does not count.
     """
 
     def __init__(self, stage: str, total: int, start: int = 0) -> None:

@@ -57,7 +57,7 @@ def test_each_stage_is_a_child_of_one_run_of_the_pipeline(params: Params) -> Non
     assert found["train"].data.tags["mlflow.parentRunId"] == found["prepare"].data.tags["mlflow.parentRunId"] == parent
     assert found["prepare"].data.metrics == {"rows.train": 48.0}
     assert found["train"].data.params["train.epochs"] == "2"
-    assert found["train"].data.params.keys() == {key for key, _ in settings_of(params)}
+    assert found["train"].data.params.keys() == settings_of(params).keys()
     assert {run.info.status for run in found.values()} == {"FINISHED"}
 
 
@@ -121,7 +121,7 @@ def test_a_stage_that_is_tracked_writes_the_same_bytes(after: Project, database:
 
 def test_numbers_are_found_however_deep_and_nothing_else() -> None:
     values = {"a": 1, "b": {"c": 2.5, "d": {"e": 3}}, "f": True, "g": "4", "h": None, "i": [1]}
-    assert list(numbers(values)) == [("a", 1.0), ("b.c", 2.5), ("b.d.e", 3.0)]
+    assert numbers(values) == {"a": 1.0, "b.c": 2.5, "b.d.e": 3.0}
 
 
 def test_commit_changes_and_hashes_are_tags(project: Project, params: Params) -> None:
@@ -168,7 +168,7 @@ def test_a_tracker_that_does_not_answer_is_left_behind(
 ) -> None:
     never = threading.Event()
     monkeypatch.setattr(tracking, "_record", lambda *_: never.wait(5))
-    monkeypatch.setattr(tracking, "SECONDS", 0.01)
+    monkeypatch.setattr(tracking, "TIMEOUT_SECONDS", 0.01)
     track("prepare", params, {})
     never.set()
     assert capsys.readouterr().err == "warning: MLflow did not take this run (no answer in 0 s); the pipeline goes on\n"

@@ -136,7 +136,7 @@ def test_a_locked_database_costs_a_while_and_not_the_stage(
     tracked: Params, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracking.track("prepare", tracked, {})
-    monkeypatch.setattr(tracking, "SECONDS", 1.0)
+    monkeypatch.setattr(tracking, "TIMEOUT_SECONDS", 1.0)
     with sqlite3.connect("mlflow.db", isolation_level=None) as lock:
         lock.execute("BEGIN EXCLUSIVE")
         began = time.monotonic()

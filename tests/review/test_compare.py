@@ -11,7 +11,7 @@ import pytest
 from projects import Project
 
 from lockstep.core.errors import LockstepError
-from lockstep.review.compare import changes, fixed_questions, flat, read_snapshot, telling
+from lockstep.review.compare import Change, changes, fixed_questions, read_snapshot, without_derived
 from lockstep.review.pr_comment import MARK, cell, plain
 from lockstep.review.revisions import merge_base, read_at, resolve
 
@@ -79,7 +79,7 @@ def test_the_two_answers_stand_side_by_side_and_harmless(branch: Project) -> Non
 
 def test_the_change_is_that_between_the_two_commits(branch: Project) -> None:
     before, after = read_snapshot("main"), read_snapshot(None)
-    (change,) = telling(changes(before.metrics, after.metrics))
+    (change,) = without_derived(changes(before.metrics, after.metrics))
     old = json.loads(git("show", "main:metrics/evaluate.json"))["tuned"]["perplexity"]
     assert (change.name, change.before) == ("evaluate.tuned.perplexity", old)
     assert change.share == pytest.approx(-0.1)
@@ -158,10 +158,8 @@ def test_a_project_in_a_folder_of_a_repository_finds_its_files(tmp_path: Path, m
     assert read_at("HEAD", Path("other.yaml")) is None
 
 
-def test_flat_keeps_empty_sections_and_changes_list_what_is_gone() -> None:
-    assert flat({"a": {"b": 1, "c": {}}}) == {"a.b": 1, "a.c": {}}
-    found = changes({"gone": 1, "same": 2}, {"same": 2, "new": 3})
-    assert [(change.name, change.before, change.after) for change in found] == [("new", None, 3), ("gone", 1, None)]
+def test_changes_list_new_names_and_then_those_that_are_gone() -> None:
+    assert changes({"gone": 1, "same": 2}, {"same": 2, "new": 3}) == [Change("new", None, 3), Change("gone", 1, None)]
 
 
 def test_texts_of_users_make_no_markup_mention_or_link() -> None:
