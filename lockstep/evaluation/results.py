@@ -81,7 +81,7 @@ def answer_lines(held_out: HeldOut, texts: Answers, answers: dict[str, list[Answ
         said = {name: texts[name][place] for name in texts}
         lines.append(
             {"id": one.id, "question": one.question, "reference": one.reference, **said}
-            | {"ended": answers["tuned"][place].finish == "stop"}
+            | {"ended": answers["tuned"][place].finish_reason == "stop"}
             | {"f1": figure(token_f1(said["tuned"], one.reference))}
             | {"chrf": figure(answer_chrf(said["tuned"], one.reference))}
         )

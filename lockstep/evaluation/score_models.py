@@ -87,7 +87,7 @@ def answer_figures(asked: Sequence[TestQuestion], answers: Sequence[Answer], kin
         return {}
     texts, references = [answer.text.strip() for answer in answers], [one.reference for one in asked]
     near = overlap_metrics(texts, references) if kind == "qa" else {}
-    return near | surface_metrics(texts, references, [answer.finish == "stop" for answer in answers])
+    return near | surface_metrics(texts, references, [answer.finish_reason == "stop" for answer in answers])
 
 
 def differences(base: dict[str, float], tuned: dict[str, float]) -> dict[str, float]:

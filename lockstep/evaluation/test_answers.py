@@ -9,7 +9,8 @@ from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Question, Record
 from lockstep.core.settings import Generation
 from lockstep.generation.conversation import Assistant, prompt_ids
-from lockstep.generation.engine import Answer, Engine, Sampling
+from lockstep.generation.engine import Answer, Engine
+from lockstep.generation.sampling import Sampling
 from lockstep.modeling.collate import longest_first
 from lockstep.modeling.distributed import ALONE, Processes
 
@@ -73,7 +74,7 @@ def generate_answers(
     prompts = [prompt_ids(assistant, [], one.question, sampling.max_new_tokens) for one in asked]
     # By length, so that what each process gets takes about as long.
     order = processes.share(longest_first([len(prompt) for prompt in prompts]))
-    given = assistant.engine.answers([prompts[index] for index in order], sampling)
+    given = assistant.engine.generate([prompts[index] for index in order], sampling)
     every = dict(pair for part in processes.gathered(list(zip(order, given, strict=True))) for pair in part)
     return [every[index] for index in range(len(prompts))]
 
