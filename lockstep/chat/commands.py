@@ -88,6 +88,8 @@ COMMANDS: Mapping[str, Command] = {
     "save": Command("FILE", "write the conversation to FILE: .md, .json or .jsonl", save),
     "good": Command("", "the last answer is right: learn it", lambda chat, _: chat.mark_good()),
     "bad": Command("", "the last answer is wrong: never learn it", lambda chat, _: chat.mark_bad()),
-    "fix": Command("TEXT", "what the last answer should have been; /fix alone lets you edit it", Chat.fix),
+    "fix": Command(
+        "TEXT", "what the last answer should have been; /fix alone lets you edit it", lambda chat, text: chat.fix(text)
+    ),
     "quit": Command("", "end the chat; so do exit, quit and Ctrl-D", lambda chat, _: None),  # see EXIT_WORDS
 }

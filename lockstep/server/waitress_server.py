@@ -94,7 +94,7 @@ class WebServer(TcpWSGIServer):
         self.trigger.pull_trigger(self._close_socket)
 
     def stop(self, seconds: float) -> None:
-        """End run() once all responses are sent, or after so many seconds. May be called from any thread but run()'s."""
+        """End run() once all responses are sent, or after so many seconds. Not to be called from run()'s own thread."""
         until = time.monotonic() + seconds
         while time.monotonic() < until and any(self._busy(channel) for channel in list(self.active_channels.values())):
             time.sleep(POLL_SECONDS)
