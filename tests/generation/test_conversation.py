@@ -39,7 +39,7 @@ def test_a_text_begins_after_an_end_of_text() -> None:
 
 
 def test_the_oldest_turns_are_left_out_until_the_answer_has_room() -> None:
-    long = Turn("what is a mean? " * 40, "1")
+    long = Turn("what is a mean? " * 80, "1")
     whole = shown([long, TURNS[1]], "three?")
     assert whole.count("Question:") == 3
     assert shown([long, TURNS[1]], "three?", max_new_tokens=CONTEXT // 2) == shown([TURNS[1]], "three?")

@@ -96,7 +96,9 @@ def test_conversations_are_found_again_after_a_reload(page: Page) -> None:
 
 
 def test_markup_in_question_and_answer_is_text(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lockstep.server.scheduler.GenerationRequest.stream", lambda self, is_gone: iter([SCRIPT[:9], SCRIPT[9:]]))
+    monkeypatch.setattr(
+        "lockstep.server.scheduler.GenerationRequest.stream", lambda self, is_gone: iter([SCRIPT[:9], SCRIPT[9:]])
+    )
     ask(page, SCRIPT)
     finished(page)
     assert answers(page).text_content() == page.locator(".question .text").text_content() == SCRIPT
