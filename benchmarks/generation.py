@@ -3,8 +3,8 @@
     python -m benchmarks.generation OUT.json [--models models/base 82M] [--questions 64] [--tokens 60] [--rounds 3]
         [--page]
 
-All decode greedily in fp32 with the same limit of tokens; their answers are compared token by token. `82M` is DistilGPT-2's shape with random weights: it never ends an answer by itself. Prints the table for
-docs/performance.md.
+All decode greedily in fp32 with the same limit of tokens; their answers are compared token by token. `82M` is
+DistilGPT-2's shape with random weights: it never ends an answer by itself. Prints the table for docs/performance.md.
 """
 
 import argparse
