@@ -1,6 +1,6 @@
 """Callbacks of the training loop, one job each: curves, best weights, early stopping, progress line, checkpoints, stop.
 
-Trainer calls them in the order in which they were added, and some rely on it; see training.make_trainer.
+Trainer calls them in the order in which they were added, and some rely on it; see trainer.make_trainer.
 """
 
 import time
