@@ -89,7 +89,7 @@ class _ScoredBatch:
 
 
 def target_logits(model: Any, batch: dict[str, Any]) -> torch.Tensor:
-    """The logits (N, V) at the target positions of a batch of batches.collate, and at no other position.
+    """The logits (N, V) at the target positions of a batch of collate.collate, and at no other position.
 
     model: a causal language model, or one wrapped for several processes. A hook gives its output layer the hidden
     states of the targets only, which keeps whatever else the model does to its logits, and works for a wrapped model.
@@ -121,7 +121,7 @@ def score_rows(
     tokens: int = SCORING_TOKENS,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Scores:
-    """Score every row of `input_ids` and `target_start` (see batches.collate).
+    """Score every row of `input_ids` and `target_start` (see collate.collate).
 
     tokens: size of a batch. It, the order of rows and the padding change nothing but the last bits.
     processes: those that share the batches; each returns the scores of all rows, the same as one alone.
