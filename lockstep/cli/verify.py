@@ -11,7 +11,7 @@ NOT_THE_SAME = 1  # exit code if a stage differs
 
 
 def main() -> None:
-    """Verify HEAD. Raises LockstepError for what the user can put right."""
+    """Verify HEAD, and exit with NOT_THE_SAME if a stage differs. Raises LockstepError if it can't be verified."""
     parser = command_parser("lockstep verify", __doc__)
     parser.add_argument("--keep", action="store_true", help="leave the clone and say where it is")
     keep = parser.parse_args().keep

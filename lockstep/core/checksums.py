@@ -66,8 +66,8 @@ def broken_file(folder: Path) -> str | None:
     A manifest that is missing or broken is named itself.
     """
     try:
-        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        for name, (size, digest) in listed.items():
+        listing = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        for name, (size, digest) in listing.items():
             path = folder / name
             if not path.is_file() or path.stat().st_size != size or hash_file(path) != digest:
                 return str(name)
@@ -77,7 +77,7 @@ def broken_file(folder: Path) -> str | None:
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether a folder has a manifest and every file listed there still has its bytes."""
+    """Whether a folder has a manifest, and every file that it lists is there with the same bytes."""
     return broken_file(folder) is None
 
 

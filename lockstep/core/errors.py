@@ -47,8 +47,8 @@ def write_failure(error: Exception) -> str | None:
     if (number := re.search(r"\(os error (\d+)\)", text)) and int(number[1]) in NO_WRITE_ERRNOS:
         return os.strerror(int(number[1]))
     if "inline_container.cc" in text:
-        known = re.search(r"strerror: (.*)", text)
-        return known[1].rstrip(".") if known else "the disk is full or failing"
+        strerror = re.search(r"strerror: (.*)", text)
+        return strerror[1].rstrip(".") if strerror else "the disk is full or failing"
     return None
 
 

@@ -41,7 +41,7 @@ NotNegative = Annotated[float, Number, Field(ge=0)]
 
 
 class Section(BaseModel):
-    """A section of params.yaml: frozen, with exactly the keys named here, and without infinite numbers."""
+    """A section of params.yaml: frozen, with exactly the keys of its class, and without infinite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 

@@ -16,16 +16,16 @@ MAX_FIGURES = 60  # most changed figures listed
 FIRST_FIGURES = ("evaluate.tuned.perplexity", "evaluate.tuned.loss", "evaluate.tuned.f1", "evaluate.tuned.eos_rate")
 
 
-def comment(both: Comparison, gates: list[GateResult], evaluation: dict[str, Any]) -> str:
+def comment(comparison: Comparison, gates: list[GateResult], evaluation: dict[str, Any]) -> str:
     """The comparison as Markdown with MARK first. evaluation: the work tree's metrics/evaluate.json."""
-    before, now = both.before, both.now
+    before, now = comparison.before, comparison.now
     # Markdown is not escaped: every text of a user passes through `cell` or `plain`.
     templates = environment(TEMPLATES, autoescape=False, cell=cell, plain=plain, value=format_value, delta=delta)
     metrics = without_derived(changes(before.metrics, now.metrics))
     metrics.sort(key=lambda change: change.name not in FIRST_FIGURES)
     return templates.get_template("comment.md.j2").render(
         mark=MARK,
-        name=both.name,
+        name=comparison.name,
         verdict=verdict(evaluation),
         caveats=caveats(evaluation),
         leakage=evaluation["leakage"],

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lockstep.core.console import MovingLine
+from lockstep.core.console import StatusLine
 from lockstep.core.errors import LockstepError
 from lockstep.verify.clean_clone import clone_environment
 from lockstep.verify.cleanup_guard import CleanupGuard
@@ -29,7 +29,7 @@ def rerun(project: Path, guard: CleanupGuard) -> Iterator[str]:
     # Not in a `with`, which would wait for the end of a run that the caller gives up. The guard ends it.
     process = subprocess.Popen(command, cwd=project, env=clone_environment(project), **options)
     guard.watch(process.pid)
-    with MovingLine() as status:
+    with StatusLine() as status:
         for line in process.stdout or ():
             if match := STAGE_STARTS.match(line):
                 status.clear()
