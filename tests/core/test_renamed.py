@@ -1,4 +1,4 @@
-"""Renamed settings and metrics: an old name is answered with the new one, and old commits are read under new names."""
+"""Renamed settings and metrics: an old name is refused with the new one, and old commits are read under new names."""
 
 import json
 from pathlib import Path
@@ -51,7 +51,8 @@ def test_an_old_setting_is_refused_with_its_new_name(old: str, new: str) -> None
     values[old] = values.pop(new)
     with pytest.raises(LockstepError) as caught:
         check_params(nested({name: values[name] for name in values if not name.startswith("gates.")}) | {"gates": {}})
-    assert f"{new} is missing; {old}: no such setting, did you mean {new}?" in caught.value.message
+    assert f"{new} is missing; {old}: " in caught.value.message
+    assert f"did you mean {new}?" in caught.value.message
 
 
 @pytest.mark.parametrize(("old", "new"), METRICS.items())
@@ -61,8 +62,8 @@ def test_a_gate_by_an_old_metric_is_refused_with_its_new_name(old: str, new: str
     for name, meant in ((old, new), (old.removeprefix(OPTIONAL_PREFIX), new.removeprefix(OPTIONAL_PREFIX))):
         with pytest.raises(LockstepError) as caught:
             check_gates({name: Gate(max=1)}, MEASURED, MEASURED)
-        assert caught.value.message == f"gates.{name} in params.yaml names no figure."
-        assert caught.value.remedy == f"Did you mean {meant}?"
+        assert caught.value.message.startswith(f"gates.{name} in params.yaml ")
+        assert caught.value.remedy.endswith(f" {meant}?")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_a_gate_by_an_old_metric_is_refused_with_its_new_name(old: str, new: str
     ],
 )
 def test_a_gate_on_a_figure_of_a_renamed_section_is_refused_with_its_new_name(gate: str, meant: str) -> None:
-    with pytest.raises(LockstepError, match=rf"Did you mean {meant}\?"):
+    with pytest.raises(LockstepError, match=rf"gates\.{gate} .* {meant}\?"):
         check_gates({gate: Gate(max=1)}, MEASURED, MEASURED)
 
 
