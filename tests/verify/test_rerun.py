@@ -44,7 +44,8 @@ import os, time
 from pathlib import Path
 loss, machine = os.environ.get("LOSS", "2.0"), os.environ.get("MACHINE", "A")
 time.sleep(float(os.environ.get("SLEEP", "0")))
-os.makedirs("models/finetuned", exist_ok=True)
+for folder in ("models/finetuned", "metrics/provenance"):
+    os.makedirs(folder, exist_ok=True)
 Path("models/finetuned/weights").write_text(loss)
 Path("metrics/train.json").write_text('{"train_loss": %s}' % loss)
 Path("metrics/provenance/train.json").write_text('{"hardware": {"processor": "%s"}, "versions": {}, "base": {}}' % machine)
