@@ -116,7 +116,7 @@ def answer_and_end(arguments: argparse.Namespace, settings: Mapping[str, int | f
 def check_model(model: str) -> None:
     """Raise LockstepError where a model folder is missing or not whole, before anything heavy is loaded."""
     from lockstep.chat.load_export import check_sizes
-    from lockstep.pretrained.hub import is_folder
+    from lockstep.pretrained.base import is_folder
 
     config = Path(model).expanduser() / "config.json"
     if config.is_file():

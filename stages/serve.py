@@ -49,7 +49,7 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads or model_threads())
     from lockstep.chat.load_export import load_exported
-    from lockstep.pretrained.hub import resolve_base
+    from lockstep.pretrained.base import resolve_base
     from lockstep.server.app import create_app
     from lockstep.server.card_markdown import read_card
     from lockstep.server.scheduler import Scheduler

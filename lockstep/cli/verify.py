@@ -53,13 +53,13 @@ def prepare_clone(commit: str, lock: "Lock", guard: "Guard") -> "Path":
     from lockstep.core.console import say
     from lockstep.core.paths import PARAMS
     from lockstep.core.settings import load_params
-    from lockstep.pretrained.hub import is_folder
+    from lockstep.pretrained.base import local_inputs
     from lockstep.verify.clean_clone import bring_inputs, clone_commit, require_reproducible, switch_off_reports
     from lockstep.verify.dvc_lock import inputs_of
 
     project = clone_commit(commit, guard.folder / "clone")
     params = load_params(project / PARAMS)
-    inputs = inputs_of(lock) + ([params.model.base] if is_folder(params.model.base) else [])
+    inputs = inputs_of(lock) + local_inputs(params.model.base)
     inputs += [params.train.accelerate_config] if params.train.accelerate_config else []
     for brought in bring_inputs(inputs, project, guard.folder):
         say("verify", f"{brought} is not in git; a copy of what is here goes along")

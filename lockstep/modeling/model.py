@@ -10,9 +10,10 @@ from transformers.utils import logging as transformers_logging
 from lockstep.core.console import warn
 from lockstep.core.errors import LockstepError
 from lockstep.core.settings import Generation, Model
-from lockstep.pretrained.hub import check_download, resolve_base
-from lockstep.pretrained.model_folder import check_config, check_weights, made_again
-from lockstep.pretrained.tokenizer import SCRATCH, check_vocabulary, save_tokenizer
+from lockstep.pretrained.base import is_pretrained, resolve_base
+from lockstep.pretrained.hub import check_cached_weights
+from lockstep.pretrained.model_folder import check_config, check_weights, restore_remedy
+from lockstep.pretrained.tokenizer import check_vocabulary, save_tokenizer
 
 transformers_logging.disable_progress_bar()
 
@@ -22,11 +23,11 @@ def build_model(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrain
 
     Random weights come from torch's generator: seed it first. Raises LockstepError when the base can't be loaded.
     """
-    if settings.base == SCRATCH:
+    if not is_pretrained(settings.base):
         model = _from_scratch(settings, tokenizer)
     else:
         folder = resolve_base(settings.base, settings.revision)
-        check_download(folder, settings.base)
+        check_cached_weights(folder, settings.base)
         model = load_model(folder, settings.base)
         grow_embeddings(model, len(tokenizer))
     check_vocabulary(tokenizer, model.config)
@@ -54,18 +55,18 @@ def load_model(folder: Path | str, name: str) -> PreTrainedModel:
         )
     except Exception as error:  # broken weights fail in many ways; each is the same to the user
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise LockstepError(f"The model {name} can't be loaded: {reason}.", made_again(name)) from error
+        raise LockstepError(f"The model {name} can't be loaded: {reason}.", restore_remedy(name)) from error
     _require_all_weights(loaded, name)
     if broken := [key for key, weight in model.named_parameters() if not torch.isfinite(weight).all()]:
         raise LockstepError(
-            f"The model {name} can't be loaded: {broken[0]} holds values that are no numbers.", made_again(name)
+            f"The model {name} can't be loaded: {broken[0]} holds values that are no numbers.", restore_remedy(name)
         )
     return model.eval()
 
 
 def _require_all_weights(loaded: dict[str, Any], name: str) -> None:
     """Raise LockstepError where config.json asks for weights that are not in the files: Transformers makes them up."""
-    remedy = f"config.json and weights are of different models. {made_again(name)}"
+    remedy = f"config.json and weights are of different models. {restore_remedy(name)}"
     if missing := sorted(loaded["missing_keys"]):
         lacking = f"{missing[0]} is" if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more weights are"
         raise LockstepError(f"The model {name} can't be loaded: {lacking} missing.", remedy)

@@ -16,7 +16,7 @@ from lockstep.core.errors import LockstepError
 from lockstep.core.settings import Lora
 from lockstep.modeling.collate import collate
 from lockstep.modeling.scoring import MODEL_INPUTS, to_device
-from lockstep.pretrained.tokenizer import SCRATCH
+from lockstep.pretrained.base import is_pretrained
 
 # Relative to the largest logit: merging adds in another order, which changes the last bits (about 1e-6 in fp32).
 MERGE_TOLERANCE = 1e-4
@@ -32,7 +32,7 @@ def add_adapters(model: PreTrainedModel, settings: Lora, base: str) -> Any:
     """
     from peft import LoraConfig, get_peft_model
 
-    if base == SCRATCH:
+    if not is_pretrained(base):
         raise LockstepError(
             "train.method is lora, but model.base is scratch, whose random weights would stay as they are.",
             "Set train.method to full, or name a trained base.",

@@ -18,7 +18,7 @@ from lockstep.core.settings import Model
 from lockstep.core.stage_deps import stage_deps
 from lockstep.modeling.distributed import SINGLE_PROCESS, ProcessGroup
 from lockstep.modeling.stopping import StopRequest
-from lockstep.pretrained.hub import is_folder
+from lockstep.pretrained.base import local_inputs
 from lockstep.training.checkpoints import fingerprint
 
 DAYS_KEPT = 30  # days that an interrupted run's checkpoints are kept after its last one
@@ -39,9 +39,7 @@ def training_run(
         yield processes.broadcast(None)
         return
     values = [_plain(value) for value in [*run_identity, model]]
-    paths = [Path(dep) for dep in stage_deps("train")]
-    if is_folder(model.base):
-        paths.append(Path(model.base))
+    paths = [Path(name) for name in [*stage_deps("train"), *local_inputs(model.base)]]
     folder = project_root() / CHECKPOINTS / fingerprint(values, paths)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(Path(f"{folder}.lock"), stop):

@@ -27,15 +27,14 @@ from lockstep.modeling.model import (
     save_model,
     set_dropout,
 )
-from lockstep.pretrained.hub import resolve_base
 from lockstep.pretrained.tokenizer import load_tokenizer, set_pad_token
 
 SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-SCRATCH = {"vocab_size": 400, "context": 64, "n_layer": 2, "n_head": 2, "n_embd": 32}
+SHAPE = {"vocab_size": 400, "context": 64, "n_layer": 2, "n_head": 2, "n_embd": 32}
 
 
 def settings(base: Path | str, **changes: Any) -> Model:
-    return Model.model_validate({**SHIPPED["model"], "base": str(base), "scratch": SCRATCH, **changes})
+    return Model.model_validate({**SHIPPED["model"], "base": str(base), "scratch": SHAPE, **changes})
 
 
 def untied() -> PreTrainedModel:
@@ -209,26 +208,6 @@ def test_weights_that_would_be_made_up_are_refused(tmp_path: Path, base: Path, c
     save_file(weights, tmp_path / "bad" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(LockstepError, match=f"The model mine can't be loaded: {said}"):
         load_model(tmp_path / "bad", "mine")
-
-
-def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LockstepError, match=r"model\.base = .* is no model folder: .*config\.json is missing"):
-        resolve_base(str(tmp_path), None)
-    with pytest.raises(LockstepError, match=r"model\.base = \./nowhere is no model folder"):
-        resolve_base("./nowhere", None)
-
-
-def test_a_hub_base_without_network_is_one_clear_line() -> None:
-    said = (
-        r"nobody/nothing is not in the cache and the Hub can't be reached \(\w+\)\. Go online once, or set model\.base"
-    )
-    with pytest.raises(LockstepError, match=said):
-        resolve_base("nobody/nothing", None)
-
-
-def test_a_name_that_cannot_be_a_hub_id_is_one_clear_line() -> None:
-    with pytest.raises(LockstepError, match=r"model\.base = not a name!: no folder here and no model on the Hub"):
-        resolve_base("not a name!", None)
 
 
 def test_the_config_used_is_of_the_kind_gpt2(base: Path) -> None:
