@@ -19,14 +19,14 @@ def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("evaluate", __doc__)
     from lockstep.core.settings import load_params
-    from lockstep.modeling.launch import launch, launched, processes_on_this_machine
+    from lockstep.modeling.launch import as_worker, launch, processes_on_this_machine
 
     params = load_params()
     count = processes_on_this_machine(params.train.num_processes, params.train.accelerate_config, params.device)
     if count is not None:  # each process runs this stage again, and has no processes to launch
         launch("evaluate", count, None, "Run again.")
         return
-    with launched():
+    with as_worker():
         evaluate(params)
 
 

@@ -22,7 +22,7 @@ def main() -> None:
     describe("train", __doc__)
     from lockstep.core.settings import load_params
     from lockstep.core.stage_deps import Inputs
-    from lockstep.modeling.launch import launch, launched, processes_to_launch
+    from lockstep.modeling.launch import as_worker, launch, processes_to_launch
 
     inputs = Inputs.of("train")
     params = load_params()
@@ -31,7 +31,7 @@ def main() -> None:
         remedy = "Run again: it goes on from the last checkpoint."
         launch("train", count, params.train.accelerate_config, remedy)
         return
-    with launched():
+    with as_worker():
         train(params, inputs)
 
 

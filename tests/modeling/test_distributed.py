@@ -21,9 +21,9 @@ from lockstep.evaluation.answers import generate_answers
 from lockstep.modeling.collate import collate
 from lockstep.modeling.device import Hardware, set_up
 from lockstep.modeling.distributed import SINGLE_PROCESS, ProcessGroup, connect, current_group
-from lockstep.modeling.launch import launched, processes_on_this_machine, processes_to_launch, read_config
+from lockstep.modeling.launch import as_worker, processes_on_this_machine, processes_to_launch, read_config
 from lockstep.modeling.scoring import score_rows, token_losses
-from lockstep.modeling.worker_output import Relayed
+from lockstep.modeling.worker_output import WorkerOutput
 from lockstep.training.distributed_sampler import DistributedBatchSampler, DistributedLoader, collate_share
 from lockstep.training.step import TrainingStep
 
@@ -241,9 +241,9 @@ def test_a_config_that_does_not_work_is_said(tmp_path: Any, content: str | None,
 
 
 def judged(text: str, exit_code: int = 1, reason: str = "") -> None:
-    relayed = Relayed(SimpleNamespace(stderr=io.StringIO(text)))  # type: ignore[arg-type]
-    relayed.join()
-    relayed.raise_problem(exit_code, reason, "2 that train together", "Run again: it goes on.")
+    output = WorkerOutput(SimpleNamespace(stderr=io.StringIO(text)))  # type: ignore[arg-type]
+    output.join()
+    output.raise_problem(exit_code, reason, "2 that train together", "Run again: it goes on.")
 
 
 def test_warnings_are_passed_on_once_and_noise_is_not(capsys: pytest.CaptureFixture[str]) -> None:
@@ -282,10 +282,10 @@ def test_a_process_that_failed_is_named_with_its_traceback(capsys: pytest.Captur
 
 
 def test_one_of_several_that_is_stopped_ends_well(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    with pytest.raises(Stopped), launched():
+    with pytest.raises(Stopped), as_worker():
         raise Stopped("by hand")
     monkeypatch.setenv(LAUNCHED_BY, "1")
-    with launched():
+    with as_worker():
         raise Stopped("saved")
     assert capsys.readouterr().err == "stopped: saved\n"
 
