@@ -89,7 +89,7 @@ class _ScoredBatch:
 
 
 def target_logits(model: Any, batch: dict[str, Any]) -> torch.Tensor:
-    """The logits (N, V) at the target positions of a batch of batches.collate, and at no other position.
+    """The logits (N, V) at the target positions of a batch of collate.collate, and at no other position.
 
     model: a causal language model, or one wrapped for several processes. A hook gives its output layer the hidden
     states of the targets only, which keeps whatever else the model does to its logits, and works for a wrapped model.
@@ -126,9 +126,9 @@ def score_rows(
     tokens: size of a batch. It, the order of rows and the padding change nothing but the last bits.
     processes: those that share the batches; each returns the scores of all rows, the same as one alone.
     """
-    nll = np.zeros(len(rows))
-    targets = np.zeros(len(rows), dtype=np.int64)
-    correct = np.zeros(len(rows), dtype=np.int64)
+    nll = np.zeros(len(rows))  # (rows,)
+    targets = np.zeros(len(rows), dtype=np.int64)  # (rows,)
+    correct = np.zeros(len(rows), dtype=np.int64)  # (rows,)
     for batch in _scored_batches(model, rows, hardware, pad_id, tokens, processes):
         count = len(batch.rows)
         nll[batch.rows] = np.bincount(batch.owner, weights=batch.nll, minlength=count)  # sums in float64

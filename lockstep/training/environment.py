@@ -1,4 +1,4 @@
-"""What training runs on and begins with: other runs, and a rerun elsewhere, are compared with it."""
+"""The environment of a training run, with which a resumed run and a rerun elsewhere are compared."""
 
 import platform
 from importlib.metadata import version
@@ -8,7 +8,7 @@ from lockstep.core.settings import Model
 from lockstep.modeling.device import Hardware, processor
 from lockstep.pretrained.base import base_hashes
 
-# Whatever of these has another version may give other bits; a test compares the list with what the stages import.
+# Another version of any of these may give other bits. A test compares the list with the imports of the stages.
 LIBRARIES = (
     "accelerate",
     "beautifulsoup4",
@@ -33,7 +33,10 @@ LIBRARIES = (
 
 
 def training_environment(hardware: Hardware, model: Model) -> dict[str, Any]:
-    """Hardware, versions of libraries, and SHA-256 of the base's files. Raises LockstepError when there is no base."""
+    """Hardware, versions of Python and libraries, and SHA-256 of the base's files.
+
+    Raises LockstepError when the base is missing or damaged, see resolve_base.
+    """
     return {
         "hardware": {
             "device": hardware.device,

@@ -1,7 +1,6 @@
-"""The train stage with its model in shards (FSDP), without GPUs: Accelerate is told that CPU processes are GPUs.
+"""The train stage with FSDP on CPUs, which Accelerate refuses unless it takes the processes for GPU processes.
 
-Started by `accelerate launch` with a config file that says FSDP. Everything else is as on GPUs: PyTorch's own sharding,
-over gloo.
+Started by `accelerate launch` with a config file whose distributed_type is FSDP. The sharding is PyTorch's, over gloo.
 """
 
 import os
@@ -20,7 +19,7 @@ connect = distributed.connect
 
 
 def connect_without_gpus(*arguments: object) -> None:
-    os.environ["ACCELERATE_USE_FSDP"] = "false"  # connect would refuse
+    os.environ["ACCELERATE_USE_FSDP"] = "false"  # connect refuses FSDP on a CPU
     connect(*arguments)  # type: ignore[arg-type]
     os.environ["ACCELERATE_USE_FSDP"] = "true"
 
