@@ -1,11 +1,10 @@
-"""How fast answers are made: this pipeline's engine beside Transformers' own ways, on one model and the same questions.
+"""Speed of text generation: this pipeline's engine beside Transformers' own ways, on one model and the same questions.
 
     python -m benchmarks.generation OUT.json [--models models/base 82M] [--questions 64] [--tokens 60] [--rounds 3]
         [--page]
 
-All choose the likeliest token in fp32 and make the same number of tokens at most; their answers are compared token by
-token. `82M` is DistilGPT-2's shape with random weights: it never ends an answer by itself. Prints the table for
-docs/performance.md.
+All decode greedily in fp32 with the same limit of tokens; their answers are compared token by token. `82M` is
+DistilGPT-2's shape with random weights: it never ends an answer by itself. Prints the table for docs/performance.md.
 """
 
 import argparse
@@ -26,31 +25,32 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTraine
 from benchmarks.page_section import machine, write_section
 from lockstep.artifacts.prompt import Prompt
 from lockstep.core.console import say
-from lockstep.generation.engine import Answer, Engine, Sampling, Spelling
+from lockstep.generation.engine import Answer, Detokenizer, Engine
+from lockstep.generation.sampling import Sampling
 from lockstep.modeling.model import load_model
 from lockstep.pretrained.tokenizer import encode, load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINE_BATCH = 16  # the engine's own number of answers at a time
-FIRSTS = 8  # questions whose first token is waited for, one by one
+FIRST_TOKEN_QUESTIONS = 8  # questions whose time to the first token is measured, one by one
 
 Ids = list[list[int]]
 Way = Callable[[], Ids]
 
 
 class RecordingEngine(Engine):
-    """The engine, keeping the ids of its answers."""
+    """An engine that keeps the detokenizers of its answers, and with them the ids."""
 
-    spelled: list[Spelling]
+    detokenizers: list[Detokenizer]
 
-    def spelling(self, answer: Answer, sampling: Sampling) -> Spelling:
-        """As Engine.spelling."""
-        self.spelled.append(super().spelling(answer, sampling))
-        return self.spelled[-1]
+    def detokenizer(self, answer: Answer, sampling: Sampling) -> Detokenizer:
+        """As Engine.detokenizer."""
+        self.detokenizers.append(super().detokenizer(answer, sampling))
+        return self.detokenizers[-1]
 
 
 class Watch:
-    """A streamer of Transformers that notes when the first token came."""
+    """A streamer for Transformers that records when the first token came."""
 
     def __init__(self) -> None:
         self.puts = 0
@@ -81,8 +81,8 @@ def load(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
 def questions_of(count: int) -> list[str]:
     """Questions of the sample data, from all over it."""
     with (ROOT / "data/raw/data_science.csv").open(encoding="utf-8", newline="") as file:
-        said = [row[0] for row in csv.reader(file)][1:]
-    return [said[place * 37 % len(said)] for place in range(count)]
+        questions = [row[0] for row in csv.reader(file)][1:]
+    return [questions[number * 37 % len(questions)] for number in range(count)]
 
 
 def ways(
@@ -96,24 +96,23 @@ def ways(
     tokenizer.padding_side = "left"
 
     def ours() -> Ids:
-        engine.spelled = []
-        answers = engine.answers(prompts, Sampling(max_new_tokens=tokens))
-        by_answer = {id(spelling.answer): spelling.ids for spelling in engine.spelled}
-        return [by_answer[id(answer)] for answer in answers]
+        engine.detokenizers = []
+        answers = engine.generate(prompts, Sampling(max_new_tokens=tokens))
+        ids_by_answer = {id(one.answer): one.ids for one in engine.detokenizers}
+        return [ids_by_answer[id(answer)] for answer in answers]
 
     def one_by_one() -> Ids:
-        made = []
+        answers = []
         for ids in prompts:
-            given = torch.tensor([ids], device=model.device)
-            made.append(
-                model.generate(given, attention_mask=torch.ones_like(given), **settings)[0, len(ids) :].tolist()
-            )
-        return [until(ids, end) for ids in made]
+            prompt = torch.tensor([ids], device=model.device)  # (1, T)
+            output = model.generate(prompt, attention_mask=torch.ones_like(prompt), **settings)  # (1, T + answer)
+            answers.append(output[0, len(ids) :].tolist())
+        return [until(ids, end) for ids in answers]
 
     def piped(batch: int) -> Ids:
-        said = pipe(texts, batch_size=batch, return_tensors=True, **settings)
-        found = [one[0]["generated_token_ids"] for one in said]
-        return [until(_after(ids, prompt), end) for ids, prompt in zip(found, prompts, strict=True)]
+        outputs = pipe(texts, batch_size=batch, return_tensors=True, **settings)
+        generated = [output[0]["generated_token_ids"] for output in outputs]
+        return [until(_after(ids, prompt), end) for ids, prompt in zip(generated, prompts, strict=True)]
 
     return {
         "this pipeline": ours,
@@ -125,7 +124,7 @@ def ways(
 
 def _after(ids: list[int], prompt: list[int]) -> list[int]:
     """What follows the prompt, which padding may precede."""
-    begin = next(place for place in range(len(ids)) if ids[place : place + len(prompt)] == prompt)
+    begin = next(start for start in range(len(ids)) if ids[start : start + len(prompt)] == prompt)
     return list(ids[begin + len(prompt) :])
 
 
@@ -141,18 +140,18 @@ def first_token_seconds(
     settings: dict[str, Any] = {"max_new_tokens": tokens, "do_sample": False, "pad_token_id": tokenizer.eos_token_id}
     pipe = pipeline("text-generation", model=model, tokenizer=tokenizer, device=model.device)
     seconds: dict[str, list[float]] = {"this pipeline": [], "model.generate, row by row": [], "pipeline": []}
-    for text in texts[:FIRSTS]:
+    for text in texts[:FIRST_TOKEN_QUESTIONS]:
         began = time.perf_counter()
         decoder = engine.decoder()
-        decoder.join(encode(tokenizer, [text])[0], Sampling(max_new_tokens=tokens))
+        decoder.add(encode(tokenizer, [text])[0], Sampling(max_new_tokens=tokens))
         seconds["this pipeline"].append(time.perf_counter() - began)
         for name in ("model.generate, row by row", "pipeline"):
             watch, began = Watch(), time.perf_counter()
             if name == "pipeline":
                 pipe(text, streamer=watch, **settings)
             else:
-                given = torch.tensor(encode(tokenizer, [text]), device=model.device)
-                model.generate(given, attention_mask=torch.ones_like(given), streamer=watch, **settings)
+                prompt = torch.tensor(encode(tokenizer, [text]), device=model.device)  # (1, T)
+                model.generate(prompt, attention_mask=torch.ones_like(prompt), streamer=watch, **settings)
             seconds[name].append(watch.first - began)
     return {name: round(statistics.median(values), 4) for name, values in seconds.items()}
 
@@ -168,17 +167,19 @@ def measure(name: str, count: int, tokens: int, rounds: int) -> dict[str, Any]:
     texts = [Prompt().question_text(question) for question in questions_of(count)]
     every = ways(model, tokenizer, engine, texts, tokens)
     seconds: dict[str, list[float]] = {way: [] for way in every}
-    made: dict[str, Ids] = {}
+    answers: dict[str, Ids] = {}
     for number in range(rounds):
         for way, run in every.items():
             began = time.perf_counter()
-            made[way] = run()
+            answers[way] = run()
             seconds[way].append(time.perf_counter() - began)
             say("generate", f"{name}, round {number + 1}: {way} {seconds[way][-1]:.1f} s")
     medians = {way: statistics.median(values) for way, values in seconds.items()}
     # A way that differs in one token goes on differently: compare whole answers.
-    differing = {way: sum(a != b for a, b in zip(made[way], made["this pipeline"], strict=True)) for way in made}
-    total = {way: sum(min(len(ids) + 1, tokens) for ids in answers) for way, answers in made.items()}  # ends count
+    ours = answers["this pipeline"]
+    differing = {way: sum(a != b for a, b in zip(ids, ours, strict=True)) for way, ids in answers.items()}
+    # An end-of-text token counts too.
+    total = {way: sum(min(len(ids) + 1, tokens) for ids in rows) for way, rows in answers.items()}
     return {
         "model": name,
         "weights": sum(weight.numel() for weight in model.parameters()),

@@ -21,9 +21,24 @@ from benchmarks.page_section import machine, write_section
 from benchmarks.watched import watched
 from lockstep.core.errors import LockstepError, run_command
 
-COMMANDS = sorted(path.stem for path in Path("stages").glob("*.py") if path.stem != "__init__")
+COMMANDS = {  # shown name -> arguments of Python
+    "lockstep": ["-m", "lockstep"],
+    **{
+        name: ["-m", f"stages.{name}"]
+        for name in ("prepare", "tokenize", "train", "evaluate", "export", "chat", "serve")
+    },
+}
 STAGES = ("prepare", "tokenize", "evaluate", "export")
-NEEDED = ("data", "models", "metrics", "stages", "params.yaml", "dvc.yaml", "dvc.lock")  # of the root, by a stage
+NEEDED = (
+    "data",
+    "models",
+    "metrics",
+    "stages",
+    "lockstep",
+    "params.yaml",
+    "dvc.yaml",
+    "dvc.lock",
+)  # of the root, by a stage
 BIN = Path(sys.executable).parent
 REPRO = {  # what `make repro` runs
     "python -m lockstep check": [sys.executable, "-m", "lockstep", "check"],
@@ -45,7 +60,7 @@ def median(command: list[str], folder: Path, rounds: int) -> dict[str, float]:
 
 def help_seconds(rounds: int) -> dict[str, Any]:
     """--help of each command."""
-    return {name: median([sys.executable, "-m", f"stages.{name}", "--help"], Path(), rounds) for name in COMMANDS}
+    return {name: median([sys.executable, *module, "--help"], Path(), rounds) for name, module in COMMANDS.items()}
 
 
 def no_op_seconds(rounds: int) -> dict[str, Any]:

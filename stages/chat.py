@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,41 +25,40 @@ from lockstep.core.paths import EXPORT
 if TYPE_CHECKING:
     from lockstep.generation.conversation import Assistant
 
-LOADER = "model loader"  # name of the thread that loads beside the first prompt
+LOADER = "model loader"  # name of the thread that loads the model while the first question is typed
 
 
 def main() -> None:
     """Run the command. Raises LockstepError for what the user can put right."""
-    arguments = parser().parse_args()
-    given = {name: text for name in SETTINGS if (text := getattr(arguments, name)) is not None}
-    settings = {name: parse_setting(name, text) for name, text in given.items()}
+    arguments = argument_parser().parse_args()
+    texts = {name: getattr(arguments, name) for name in SETTINGS}
+    settings = {name: parse_setting(name, text) for name, text in texts.items() if text is not None}
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
     if arguments.question is not None or arguments.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        answer_and_end(arguments, settings)
+        answer_without_terminal(arguments, settings)
     else:
         chat_with_model(arguments.model, arguments.revision, settings)
-        if any(thread.name == LOADER for thread in threading.enumerate()):
-            sys.stdout.flush()
-            os._exit(0)  # the model is still being loaded, for nobody: don't make the person wait for that
+        exit_if_still_loading()
 
 
-def parser() -> argparse.ArgumentParser:
+def argument_parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = command_parser("stages.chat", __doc__)
-    made.add_argument("--question", metavar="TEXT", help="answer this one question and end")
-    made.add_argument(
+    parser = command_parser("stages.chat", __doc__)
+    parser.add_argument("--question", metavar="TEXT", help="answer this one question and end")
+    parser.add_argument(
         "--json", action="store_true", help="one JSON object for each answer: question, answer, finish, tokens"
     )
-    made.add_argument("--model", default=str(EXPORT), metavar="MODEL", help=f"a folder or a Hub id (default: {EXPORT})")
-    made.add_argument("--revision", metavar="COMMIT", help="which commit of a Hub id")
-    group = made.add_argument_group(
+    model_help = f"a folder or a Hub id (default: {EXPORT})"
+    parser.add_argument("--model", default=str(EXPORT), metavar="MODEL", help=model_help)
+    parser.add_argument("--revision", metavar="COMMIT", help="which commit of a Hub id")
+    group = parser.add_argument_group(
         "settings", "By default as the model was exported. /set changes them while you talk."
     )
     for name, setting in SETTINGS.items():
         flag = f"--{name.replace('_', '-')}"
         group.add_argument(flag, dest=name, metavar="N" if setting.kind is int else "X", help=setting.meaning)
-    return made
+    return parser
 
 
 def chat_with_model(
@@ -78,19 +77,18 @@ def chat_with_model(
     if folder.is_dir():
         prompt = read_prompt(folder, "make export") if (folder / PROMPT_FILE).exists() else Prompt()
         screen = TerminalScreen(prompt.kind == "text")
-        assistant = _load_meanwhile(model, screen.waiting)
+        load_assistant = _load_in_background(model, screen.waiting)
     else:
-        loaded = _assistant(model, revision)  # before the prompt: a download shows its own progress
-        screen = TerminalScreen(loaded.prompt.kind == "text")
-        assistant = lambda: loaded  # noqa: E731
+        load_assistant = partial(_assistant, model, revision)
+        screen = TerminalScreen(load_assistant().prompt.kind == "text")  # loaded now: a download shows its progress
     screen.greet(model)
-    talk(Chat(assistant, screen, settings or {}), screen)
+    talk(Chat(load_assistant, screen, settings or {}), screen)
 
 
 def generate_response(question: str, model: str = str(EXPORT), revision: str | None = None) -> str:
     """The answer to one question, or the continuation of a text, with the settings of the export.
 
-    The model is loaded at the first call and kept. Raises LockstepError when it can't be loaded.
+    The first call loads the model and keeps it. Raises LockstepError when it can't be loaded.
     """
     check_model(model)
     from lockstep.generation.conversation import Conversation
@@ -99,7 +97,14 @@ def generate_response(question: str, model: str = str(EXPORT), revision: str | N
     return "".join(Conversation(assistant, assistant.sampling).ask(question))
 
 
-def answer_and_end(arguments: argparse.Namespace, settings: Mapping[str, int | float]) -> None:
+def exit_if_still_loading() -> None:
+    """End at once where the model is still being loaded: nobody waits for it any more."""
+    if any(thread.name == LOADER for thread in threading.enumerate()):
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def answer_without_terminal(arguments: argparse.Namespace, settings: Mapping[str, int | float]) -> None:
     """Answer --question, or each line of standard input."""
     from lockstep.chat.session import Chat
     from lockstep.chat.stdin import JsonScreen, TextScreen, answer_lines
@@ -114,7 +119,7 @@ def answer_and_end(arguments: argparse.Namespace, settings: Mapping[str, int | f
 
 
 def check_model(model: str) -> None:
-    """Raise LockstepError where a model folder is missing or not whole, before anything heavy is loaded."""
+    """Raise LockstepError where a model folder is missing or incomplete, before anything heavy is imported."""
     from lockstep.chat.load_export import check_sizes
     from lockstep.pretrained.base import is_folder
 
@@ -137,10 +142,12 @@ def _assistant(model: str, revision: str | None) -> "Assistant":
     return load_exported(model, revision)
 
 
-def _load_meanwhile(model: str, waiting: Callable[[str], AbstractContextManager[None]]) -> "Callable[[], Assistant]":
-    """Begin to load a model folder while the first question is typed; what is returned waits for it.
+def _load_in_background(
+    model: str, waiting: Callable[[str], AbstractContextManager[None]]
+) -> "Callable[[], Assistant]":
+    """Begin to load a model folder while the first question is typed; the function returned waits for the result.
 
-    waiting: shows a text while its block runs.
+    waiting: a context manager that shows a text while its block runs.
     """
     from concurrent.futures import Future
 
@@ -149,7 +156,8 @@ def _load_meanwhile(model: str, waiting: Callable[[str], AbstractContextManager[
     def load() -> None:
         try:
             assistant = _assistant(model, None)
-            next(assistant.engine.stream([0], assistant.sampling.but(max_new_tokens=1)), None)  # the first step is slow
+            one_token = assistant.sampling.replace(max_new_tokens=1)
+            next(assistant.engine.stream([0], one_token), None)  # the first step is slow
             loading.set_result(assistant)
         except BaseException as error:
             loading.set_exception(error)

@@ -109,7 +109,8 @@ def rows(first: int, last: int) -> str:
 def lay_out(folder: Path, count: int) -> None:
     """A project as cloned, smaller, with `count` rows; nothing has run in it."""
     folder.mkdir(parents=True)
-    shutil.copytree(ROOT / "stages", folder / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    for code in ("stages", "lockstep"):
+        shutil.copytree(ROOT / code, folder / code, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "Makefile", ".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "models" / "base").mkdir(parents=True)

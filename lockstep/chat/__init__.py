@@ -1,1 +1,1 @@
-"""The terminal chat and what it shares with the server: feedback and loading an export."""
+"""The chat in a terminal or a pipe, and what it shares with the server: feedback and loading an export."""

@@ -1,7 +1,7 @@
 """Verdicts on answers, given in the chat or on the web page: a file of JSON Lines that the next run may train on.
 
-A row is {"question", "answer", "verdict"}: 'good' says the answer is right as it is, 'fixed' that a person wrote it,
-'bad' that it is wrong and must not be learnt. A later row about the same question and answer replaces an earlier one.
+A line is {"question", "answer", "verdict"}. 'good': the answer is right as it is. 'fixed': a person wrote it.
+'bad': it is wrong and must not be learnt. A later line about the same question and answer replaces an earlier one.
 """
 
 import json
@@ -20,14 +20,14 @@ LOCK_SECONDS = 10  # an append takes milliseconds, so a lock held longer than th
 
 
 def append_correction(question: str, answer: str, verdict: Verdict, path: Path = CORRECTIONS) -> None:
-    """Add one row, whole or not at all; it is on disk when this returns. Terminal and web server may write at once.
+    """Append one line, whole or not at all; it is on disk when this returns. Several processes may append at once.
 
     Raises LockstepError where the file can't be written or another process keeps it locked.
     """
     from filelock import FileLock, Timeout
 
-    row = {"question": question, "answer": answer, "verdict": verdict}
-    line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    correction = {"question": question, "answer": answer, "verdict": verdict}
+    line = json.dumps(correction, ensure_ascii=False).encode() + b"\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         LOCK.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def append_correction(question: str, answer: str, verdict: Verdict, path: Path =
 
 
 def _append(path: Path, line: bytes) -> None:
-    fresh = not path.exists()
+    is_new = not path.exists()
     with path.open("ab+", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         try:
@@ -51,12 +51,12 @@ def _append(path: Path, line: bytes) -> None:
         except OSError:
             file.truncate(size)
             raise
-    if fresh:
+    if is_new:
         sync_folder(path.parent)
 
 
 def _ends_a_line(path: Path, size: int) -> bool:
-    """Whether a new line may begin at byte `size`: a row added by hand may lack its line break."""
+    """Whether a new line may begin at byte `size`: a line added by hand may lack its line break."""
     if size == 0:
         return True
     with path.open("rb") as file:

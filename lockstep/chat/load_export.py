@@ -1,4 +1,4 @@
-"""A model loaded to be talked to; an exported one only if its weights are those that its receipt names."""
+"""Loading a model to chat with; an exported one only if its weights are those that its receipt names."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load_exported(model: str, revision: str | None = None) -> "Assistant":
-    """load_assistant, while another thread hashes the weights: that is as fast as reading them and costs no wait.
+    """load_assistant, while another thread hashes the weights: that takes no longer than loading them.
 
     Raises LockstepError when the model can't be loaded or its weights are not those of its receipt.
     """
@@ -23,24 +23,25 @@ def load_exported(model: str, revision: str | None = None) -> "Assistant":
     folder = locate_model(model, revision)
     check_sizes(folder)
     with ThreadPoolExecutor(1) as thread:
-        hashed = thread.submit(check_hashes, folder)
+        check = thread.submit(check_hashes, folder)
         try:
             return load_assistant(model, revision)
         finally:
-            hashed.result()  # wrong weights explain whatever else went wrong
+            check.result()  # wrong weights explain whatever else went wrong
 
 
 def load_assistant(model: str, revision: str | None = None) -> "Assistant":
-    """Load an exported model from a folder or Hub id, ready to talk.
+    """Load an exported model from a folder or Hub id, ready to chat.
 
-    A model without our prompt.json (any causal language model) is talked to with the default template.
+    A model without our prompt.json (any causal language model) gets the default template.
     Raises LockstepError when it can't be loaded.
     """
     import torch
 
     from lockstep.artifacts.prompt import PROMPT_FILE, Prompt, read_prompt
     from lockstep.generation.conversation import Assistant
-    from lockstep.generation.engine import Engine, Sampling
+    from lockstep.generation.engine import Engine
+    from lockstep.generation.sampling import Sampling
     from lockstep.modeling.model import load_model
     from lockstep.pretrained.base import resolve_base
     from lockstep.pretrained.model_folder import check_generation_config
@@ -66,44 +67,44 @@ def load_assistant(model: str, revision: str | None = None) -> "Assistant":
 def check_sizes(folder: Path) -> None:
     """Raise LockstepError unless the folder's weights have the names and sizes that its receipt gives.
 
-    A folder without a receipt passes: any causal language model may be talked to.
+    A folder without a receipt passes: one may chat with any causal language model.
     """
-    listed = _listed(folder)
-    if not listed:
+    expected = _receipt_weights(folder)
+    if not expected:
         return
-    there = {path.name: path.stat().st_size for path in folder.glob("*.safetensors")}
-    for name in sorted(listed.keys() | there.keys()):
-        if name not in there:
-            raise _wrong(folder, name, "it is missing")
-        if name not in listed:
-            raise _wrong(folder, name, "it is not listed there")
-        if there[name] != listed[name]["bytes"]:
-            raise _wrong(folder, name, f"{listed[name]['bytes']:,} bytes were exported, {there[name]:,} are here")
+    sizes = {path.name: path.stat().st_size for path in folder.glob("*.safetensors")}
+    for name in sorted(expected.keys() | sizes.keys()):
+        if name not in sizes:
+            raise _mismatch(folder, name, "it is missing")
+        if name not in expected:
+            raise _mismatch(folder, name, "it is not listed there")
+        if sizes[name] != expected[name]["bytes"]:
+            raise _mismatch(folder, name, f"{expected[name]['bytes']:,} bytes were exported, {sizes[name]:,} are here")
 
 
 def check_hashes(folder: Path) -> None:
     """Raise LockstepError unless every weights file has the SHA-256 that the folder's receipt gives."""
-    for name, facts in _listed(folder).items():
-        if sha256_file(folder / name) != facts["sha256"]:
-            raise _wrong(folder, name, "its SHA-256 is another")
+    for name, expected in _receipt_weights(folder).items():
+        if sha256_file(folder / name) != expected["sha256"]:
+            raise _mismatch(folder, name, "its SHA-256 is another")
 
 
-def _listed(folder: Path) -> dict[str, dict[str, Any]]:
-    """Name -> bytes and sha256 of the weights in the receipt; nothing where there is no receipt of ours."""
+def _receipt_weights(folder: Path) -> dict[str, dict[str, Any]]:
+    """Name -> bytes and sha256 of the weights in the receipt; empty where there is no receipt of ours."""
     path = folder / RECEIPT.name
     receipt = read_json(path, "make export") if path.is_file() else None
-    listed = receipt.get("weights") if isinstance(receipt, dict) else None
-    ours = isinstance(listed, dict) and all(
-        isinstance(facts, dict) and facts.keys() >= {"bytes", "sha256"} for facts in listed.values()
-    )
-    return listed if ours and isinstance(listed, dict) else {}
+    weights = receipt.get("weights") if isinstance(receipt, dict) else None
+    if not isinstance(weights, dict):
+        return {}
+    is_ours = all(isinstance(file, dict) and file.keys() >= {"bytes", "sha256"} for file in weights.values())
+    return weights if is_ours else {}
 
 
-def _wrong(folder: Path, name: str, what: str) -> LockstepError:
+def _mismatch(folder: Path, name: str, difference: str) -> LockstepError:
     remedy = "Get the model again"
     if folder == EXPORT:
         remedy = f"Take it back with `dvc checkout --force {EXPORT}`, or make it anew with `make export`"
     return LockstepError(
-        f"{folder / name} is not the file of {RECEIPT.name} beside it: {what}.",
+        f"{folder / name} is not the file of {RECEIPT.name} beside it: {difference}.",
         f"{remedy}; if you changed it on purpose, delete {RECEIPT.name}.",
     )

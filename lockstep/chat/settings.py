@@ -1,12 +1,11 @@
-"""The settings of an answer that a person may change while talking: names, bounds, meanings, and how they are read."""
+"""The settings of answers that a person may change in a chat: names, bounds, meanings, and how they are parsed."""
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lockstep.core.errors import LockstepError
+from lockstep.core.errors import LockstepError, did_you_mean
 
 if TYPE_CHECKING:
     from lockstep.generation.conversation import Conversation
@@ -14,8 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """meaning: one line of help. kind: int or float. low, high: the least and the greatest value, both allowed.
-    zero: 0 is allowed too, though below `low`."""
+    """A numeric setting.
+
+    meaning: one line of help. kind: int or float. low, high: the least and the greatest value, both allowed.
+    zero: whether 0 is allowed too, though below `low`.
+    """
 
     meaning: str
     kind: type[int] | type[float]
@@ -25,7 +27,7 @@ class Setting:
 
     @property
     def allowed(self) -> str:
-        """What may be given, in words."""
+        """The allowed values in words."""
         number = "a whole number" if self.kind is int else "a number"
         return f"{'0 or ' if self.zero else ''}{number} from {self.low:g} to {self.high:.10g}"
 
@@ -44,12 +46,11 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def parse_setting(name: str, text: str) -> int | float:
-    """The value of a setting as a person wrote it. Raises LockstepError naming what is allowed."""
+    """The value of a setting that a person wrote. Raises LockstepError naming what is allowed."""
     setting = SETTINGS.get(name)
     if setting is None:
-        raise LockstepError(
-            f"There is no setting {name}{did_you_mean(name, SETTINGS)}", f"Settings: {', '.join(SETTINGS)}."
-        )
+        hint = did_you_mean(name.lower(), SETTINGS, "; did you mean ", cutoff=0.5) or "."
+        raise LockstepError(f"There is no setting {name}{hint}", f"Settings: {', '.join(SETTINGS)}.")
     try:
         value = setting.kind(text)
     except ValueError:
@@ -62,7 +63,7 @@ def parse_setting(name: str, text: str) -> int | float:
 def change(conversation: "Conversation", name: str, value: int | float) -> None:
     """Change one setting of a conversation. Raises LockstepError where the model has no use for it."""
     if name != "history":
-        conversation.sampling = conversation.sampling.but(**{name: value})
+        conversation.sampling = conversation.sampling.replace(**{name: value})
     elif conversation.assistant.prompt.kind == "text":
         raise LockstepError("This model continues texts: it is shown no earlier turns, so history can't be set.")
     else:
@@ -74,9 +75,3 @@ def current(conversation: "Conversation", name: str) -> int | float:
     if name != "history":
         return getattr(conversation.sampling, name)
     return conversation.assistant.history_turns if conversation.history_turns is None else conversation.history_turns
-
-
-def did_you_mean(word: str, known: Mapping[str, object], mark: str = "") -> str:
-    """How a sentence about an unknown word ends: '; did you mean ...?' where a known one is close, else a full stop."""
-    close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
-    return f"; did you mean {mark}{close[0]}?" if close else "."

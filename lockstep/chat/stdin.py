@@ -1,10 +1,11 @@
-"""The chat without a terminal: lines from a pipe, answers to a pipe, as text or as JSON Lines."""
+"""The chat without a terminal: questions from standard input, answers to standard output as text or JSON Lines."""
 
 import json
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
+from lockstep.chat.commands import handle_line
 from lockstep.chat.session import Chat, NoConversationError
 from lockstep.core.errors import LockstepError
 
@@ -15,24 +16,24 @@ if TYPE_CHECKING:
 class TextScreen:
     """Answers as plain text on standard output; notes go to standard error."""
 
-    edits = False
-    tells_finish = False
+    is_interactive = False
+    shows_finish_reason = False
 
-    def stream(self, question: str, pieces: Iterator[str]) -> None:
-        """Write an answer as it comes."""
-        for piece in pieces:
-            print(piece, end="", flush=True)
+    def stream(self, question: str, chunks: Iterator[str]) -> None:
+        """Write an answer while it is generated."""
+        for chunk in chunks:
+            print(chunk, end="", flush=True)
 
-    def ended(self, question: str, answer: "Answer") -> None:
+    def end_answer(self, question: str, answer: "Answer") -> None:
         """End the answer's line."""
         print(flush=True)
 
     def note(self, text: str) -> None:
-        """A line on standard error."""
+        """Write a line to standard error."""
         print(f"chat: {text}", file=sys.stderr, flush=True)
 
     def table(self, rows: list[tuple[str, str]]) -> None:
-        """Lines on standard error."""
+        """Write a line for each row to standard error."""
         width = max(len(name) for name, _ in rows)
         for name, meaning in rows:
             self.note(f"{name:<{width}}  {meaning}")
@@ -41,23 +42,23 @@ class TextScreen:
 class JsonScreen(TextScreen):
     """One JSON object a line for each answer: question, answer, finish ('stop' or 'length'), tokens."""
 
-    tells_finish = True
+    shows_finish_reason = True
 
-    def stream(self, question: str, pieces: Iterator[str]) -> None:
+    def stream(self, question: str, chunks: Iterator[str]) -> None:
         """Wait for the whole answer."""
-        self.text = "".join(pieces)
+        self.text = "".join(chunks)
 
-    def ended(self, question: str, answer: "Answer") -> None:
+    def end_answer(self, question: str, answer: "Answer") -> None:
         """Write the answer."""
-        row = {"question": question, "answer": self.text, "finish": answer.finish, "tokens": answer.tokens}
+        row = {"question": question, "answer": self.text, "finish": answer.finish_reason, "tokens": answer.tokens}
         print(json.dumps(row, ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def answer_lines(chat: Chat, lines: BinaryIO) -> None:
-    """Answer each line of a pipe or file; empty ones are passed over. Commands work as in a terminal.
+    """Answer each line of a pipe or file; empty lines are skipped. Commands work as in a terminal.
 
-    Raises LockstepError naming the line that could not be answered; answers to those before it are out. Where no line
-    could be, it names none.
+    Raises LockstepError naming the line that could not be answered; the lines before it have been answered by then.
+    Raises NoConversationError, which names no line, where none can be answered.
     """
     for number, raw in enumerate(lines, start=1):
         try:
@@ -65,7 +66,7 @@ def answer_lines(chat: Chat, lines: BinaryIO) -> None:
         except UnicodeDecodeError:
             raise LockstepError(f"Standard input, line {number}: not UTF-8 text.", "Convert it to UTF-8.") from None
         try:
-            if line.strip() and not chat.handle(line):
+            if line.strip() and not handle_line(chat, line):
                 return
         except NoConversationError:
             raise

@@ -1,4 +1,4 @@
-"""The chat in a terminal: a line to type in, answers that stream in word-wrapped, colours where they are wanted."""
+"""The chat in a terminal: an input line with history, word-wrapped answers that stream in, colours where wanted."""
 
 import os
 import sys
@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from lockstep.chat.session import COMMANDS, Chat, NoConversationError
+from lockstep.chat.commands import COMMANDS, handle_line
+from lockstep.chat.session import Chat, NoConversationError
 from lockstep.chat.word_wrap import MARGIN, WordWrap, wrapped_lines
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import CHECKPOINTS
@@ -22,69 +23,69 @@ if TYPE_CHECKING:
 HISTORY = CHECKPOINTS / "chat_history"
 THANKS = "Thank you for the talk. Goodbye!"
 
-DIM, BOLD, RED, CYAN = "2", "1", "31", "36"
+DIM, BOLD, RED, CYAN = "2", "1", "31", "36"  # SGR codes
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether to colour what is written there: a terminal that can, and no NO_COLOR (https://no-color.org)."""
+    """Whether to write colours to a stream: a terminal that shows them, and no NO_COLOR (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class TerminalScreen:
     """Answers in a terminal, indented and wrapped at words."""
 
-    edits = True
-    tells_finish = False
+    is_interactive = True
+    shows_finish_reason = False
 
     def __init__(self, text_model: bool = False, out: TextIO | None = None) -> None:
         self.out = out or sys.stdout
         self.colour = wants_colour(self.out)
         self.text_model = text_model
-        self.wrapped = WordWrap(self.out)
-        self.spaced = False  # whether the line above is empty
+        self.wrap = WordWrap(self.out)
+        self.spaced = False  # whether the last line written is empty
 
     def greet(self, model: str) -> None:
-        """The first lines: who speaks, and how to go on."""
-        how = "Begin a text and the model goes on." if self.text_model else "Ask a question."
+        """The first lines: the model's name and how to begin."""
+        invitation = "Begin a text and the model goes on." if self.text_model else "Ask a question."
         print(f"\n{MARGIN}{self.paint('Lockstep', BOLD)}  {model}", file=self.out)
-        self.note(f"{how} /help lists the commands, exit ends.")
+        self.note(f"{invitation} /help lists the commands, exit ends.")
 
-    def stream(self, question: str, pieces: Iterator[str]) -> None:
-        """Show an answer as it comes; a text model's begins with the prompt it continues."""
-        with keys_unseen():
+    def stream(self, question: str, chunks: Iterator[str]) -> None:
+        """Show an answer while it is generated; a text model's begins with the prompt it continues."""
+        with echo_off():
             self.out.write("" if self.spaced else "\n")
-            self.wrapped = WordWrap(self.out)
+            self.wrap = WordWrap(self.out)
             if self.text_model:
                 self.out.write(f"\x1b[{DIM}m" if self.colour else "")
-                self.wrapped.write(question)
+                self.wrap.write(question)
                 self.out.write("\x1b[0m" if self.colour else "")
-            for piece in pieces:
-                self.wrapped.write(piece)
+            for chunk in chunks:
+                self.wrap.write(chunk)
                 self.out.flush()
 
-    def ended(self, question: str, answer: "Answer") -> None:
+    def end_answer(self, question: str, answer: "Answer") -> None:
         """Leave an empty line after the answer."""
-        self.out.write("\n\n" if self.wrapped.column else "\n")
+        self.out.write("\n\n" if self.wrap.column else "\n")
         self.out.flush()
-        self.wrapped, self.spaced = WordWrap(self.out), True
+        self.wrap, self.spaced = WordWrap(self.out), True
 
     def note(self, text: str) -> None:
-        """A dim line about the chat itself, with an empty line after it."""
+        """Show a dim line about the chat itself, and an empty line after it."""
         self._lines(self.paint(line, DIM) for line in wrapped_lines(text, 0))
 
     def problem(self, error: LockstepError) -> None:
-        """What could not be done, and what to do about it."""
+        """Show an error in red: what is wrong and what to do about it."""
         self._lines(self.paint(line, RED) for line in wrapped_lines(str(error), 0))
 
     def stopped(self) -> None:
-        """After Ctrl-C: end the line of a broken answer."""
+        """End the line of an answer that Ctrl-C stopped."""
         self.out.write("\x1b[0m" if self.colour else "")
-        self.out.write("\n\n" if self.wrapped.column else "")
-        self.wrapped = WordWrap(self.out)
+        self.out.write("\n\n" if self.wrap.column else "")
+        self.wrap = WordWrap(self.out)
         self.note("stopped")
 
     def table(self, rows: list[tuple[str, str]]) -> None:
-        """Names in a column of their own, meanings beside them."""
+        """Show names in a column of their own and their meanings beside them."""
         width = max(len(name) for name, _ in rows) + len(MARGIN)
         for name, meaning in rows:
             first, *rest = wrapped_lines(meaning, width)
@@ -105,7 +106,7 @@ class TerminalScreen:
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
-        """Show a dim line while the block runs, and take it away."""
+        """Show a dim line while the block runs, then erase it."""
         terminal = self.out.isatty() and os.environ.get("TERM") != "dumb"
         if terminal:
             self.out.write(f"{MARGIN}{self.paint(text, DIM)}")
@@ -119,43 +120,43 @@ class TerminalScreen:
 
 
 @contextmanager
-def keys_unseen() -> Iterator[None]:
-    """Keys typed while an answer comes are not shown in it but wait for the next prompt. Ctrl-C works as always."""
+def echo_off() -> Iterator[None]:
+    """Keep keys typed during an answer out of it: they wait for the next prompt. Ctrl-C works as always."""
     try:
         import termios
 
         keyboard = sys.stdin.fileno()
-        before = termios.tcgetattr(keyboard)
+        attributes = termios.tcgetattr(keyboard)
     except (ImportError, OSError, ValueError, termios.error):  # no such terminal here
         yield
         return
-    unseen = list(before)
-    unseen[0] &= ~termios.ICRNL
-    unseen[3] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(keyboard, termios.TCSADRAIN, unseen)
+    silent = list(attributes)
+    silent[0] &= ~termios.ICRNL  # input flags
+    silent[3] &= ~(termios.ECHO | termios.ICANON)  # local flags
+    termios.tcsetattr(keyboard, termios.TCSADRAIN, silent)
     try:
         yield
     finally:
-        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, attributes)
 
 
 def talk(chat: Chat, screen: TerminalScreen, history: Path | None = HISTORY) -> None:
-    """Read lines and answer them until the person leaves. history: where typed lines are kept; None = nowhere.
+    """Read lines and answer them until the person leaves. history: the file of typed lines; None keeps them nowhere.
 
-    Raises NoConversationError when the model turns out not to load.
+    Raises NoConversationError when the model can't be loaded.
     """
     session = prompt_session(history, screen.colour)
     while True:
-        begun, chat.prefill = chat.prefill, ""
+        draft, chat.draft = chat.draft, ""
         try:
-            line = session.prompt(default=begun)
+            line = session.prompt(default=draft)
             screen.spaced = False
         except KeyboardInterrupt:
             continue
         except EOFError:
             break
         try:
-            if line.strip() and not chat.handle(line):
+            if line.strip() and not handle_line(chat, line):
                 break
         except NoConversationError:
             raise
@@ -167,7 +168,7 @@ def talk(chat: Chat, screen: TerminalScreen, history: Path | None = HISTORY) -> 
 
 
 def prompt_session(history: Path | None, colour: bool) -> "PromptSession[str]":
-    """The line to type in, with its keys, its completion of commands and its history."""
+    """The input line with its key bindings, its completion of commands and its history."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import WordCompleter
     from prompt_toolkit.output import ColorDepth
@@ -177,7 +178,7 @@ def prompt_session(history: Path | None, colour: bool) -> "PromptSession[str]":
         [("bold ansicyan", "› ")],
         multiline=True,
         prompt_continuation=MARGIN,
-        key_bindings=_keys(),
+        key_bindings=_key_bindings(),
         history=_history(history),
         completer=WordCompleter([f"/{name}" for name in COMMANDS], sentence=True),
         complete_while_typing=False,
@@ -188,7 +189,7 @@ def prompt_session(history: Path | None, colour: bool) -> "PromptSession[str]":
     )
 
 
-def _keys() -> "KeyBindings":
+def _key_bindings() -> "KeyBindings":
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
     bindings = KeyBindings()
@@ -207,7 +208,7 @@ def _keys() -> "KeyBindings":
 
 
 def _history(path: Path | None) -> "History":
-    """Typed lines in a file that only its owner may read; in memory alone where it can't be written."""
+    """Typed lines, in a file that only its owner may read, or in memory where the file can't be written."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
     try:

@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 
 def save_transcript(path: Path, conversation: "Conversation") -> None:
-    """Write all turns, whole or not at all, in the form the ending of `path` asks for.
+    """Write all turns, whole or not at all, in the format that the suffix of `path` names.
 
-    Raises LockstepError for an unknown ending or where the file can't be written.
+    Raises LockstepError for an unknown suffix or where the file can't be written.
     """
-    ending = path.suffix.lower()
+    suffix = path.suffix.lower()
     turns = [asdict(turn) for turn in conversation.turns]
-    if ending == ".json":
+    if suffix == ".json":
         write_json(
             path, {"model": conversation.assistant.name, "settings": asdict(conversation.sampling), "turns": turns}
         )
-    elif ending == ".jsonl":
+    elif suffix == ".jsonl":
         write_json_lines(path, turns)
-    elif ending in ("", ".md", ".txt"):
+    elif suffix in ("", ".md", ".txt"):
         write_text(path, _markdown(conversation))
     else:
-        raise LockstepError(f"{path}: a conversation is saved as .md, .json or .jsonl, not {ending}.")
+        raise LockstepError(f"{path}: a conversation is saved as .md, .json or .jsonl, not {suffix}.")
 
 
 def _markdown(conversation: "Conversation") -> str:

@@ -7,35 +7,37 @@ import textwrap
 from typing import TextIO
 
 MARGIN = "  "
-WIDEST = 100  # columns of a line at most: longer ones are hard to read
+MAX_COLUMNS = 100  # of a line: longer ones are hard to read
+MIN_COLUMNS = 16  # after the margin, however narrow the terminal
+UNLIMITED_COLUMNS = 1 << 20
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a model's text must not steer the terminal
 
 
 class WordWrap:
-    """Writes pieces of text at once, yet breaks lines between words: a word that grows past the edge moves down.
+    """Writes text chunks at once and breaks lines between words: a word that grows past the edge moves down a line.
 
-    width: columns after the margin; by default those the screen has now.
+    width: columns after the margin; by default those that the terminal has now.
     """
 
     def __init__(self, out: TextIO, width: int | None = None) -> None:
         self.out = out
-        self.room = width or room()
+        self.width = width or text_columns()
         self.column = 0  # columns written after the margin
         self.word, self.word_width = "", 0  # the last word of the line so far
 
-    def write(self, piece: str) -> None:
-        """Write some more of the text."""
+    def write(self, chunk: str) -> None:
+        """Write the next part of the text."""
         from prompt_toolkit.utils import get_cwidth
 
-        for character in CONTROLS.sub("", piece.replace("\t", "    ")):
+        for character in CONTROLS.sub("", chunk.replace("\t", "    ")):
             if character == "\n":
                 self._new_line()
                 continue
             width = get_cwidth(character)
-            if character == " " and self.column + width > self.room:
+            if character == " " and self.column + width > self.width:
                 self._new_line()
                 continue
-            if self.column + width > self.room:
+            if self.column + width > self.width:
                 self._move_word_down()
             self._put(character, width)
 
@@ -59,13 +61,15 @@ class WordWrap:
         self.column, self.word, self.word_width = 0, "", 0
 
 
-def room() -> int:
-    """Columns after the margin. A terminal that can't move its cursor breaks lines itself."""
+def text_columns() -> int:
+    """Columns after the margin; practically unlimited for a dumb terminal, which breaks lines itself."""
     if os.environ.get("TERM") == "dumb":
-        return 1 << 20
-    return max(16, min(WIDEST, shutil.get_terminal_size().columns - 1) - len(MARGIN))
+        return UNLIMITED_COLUMNS
+    return max(MIN_COLUMNS, min(MAX_COLUMNS, shutil.get_terminal_size().columns - 1) - len(MARGIN))
 
 
 def wrapped_lines(text: str, indent: int) -> list[str]:
-    """Lines of a text that begins `indent` columns after the margin."""
-    return textwrap.wrap(CONTROLS.sub("", text), max(16, room() - indent), break_on_hyphens=False) or [""]
+    """The lines of a text that is shown `indent` columns after the margin."""
+    return textwrap.wrap(CONTROLS.sub("", text), max(MIN_COLUMNS, text_columns() - indent), break_on_hyphens=False) or [
+        ""
+    ]

@@ -4,11 +4,13 @@ import shutil
 import sys
 import time
 from types import TracebackType
+from typing import Self
 
 from lockstep.core.errors import say_no_more
 
 WIDTH = 10  # column where the text of a line begins
 PLAIN_SECONDS = 15  # seconds between two progress lines where there is no terminal
+TERMINAL_SECONDS = 0.2  # seconds between two updates of a progress line in a terminal
 
 
 def say(stage: str, text: str) -> None:
@@ -40,44 +42,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-class ProgressLine:
-    """A progress line: overwritten in a terminal, printed anew every PLAIN_SECONDS elsewhere.
-
-    total: units of work. start: units done before this run, so that the time left is estimated from this run's pace.
-    """
-
-    def __init__(self, stage: str, total: int, start: int = 0) -> None:
-        self.stage, self.total, self.start = stage, max(total, 1), start
-        self.terminal = sys.stdout.isatty()
-        self.began = time.monotonic()
-        self.shown = self.began if not self.terminal else 0.0
-
-    def update(self, done: int, text: str) -> None:
-        """Show the share of `done` units, `text` and the time left, no more often than a person can read."""
-        now = time.monotonic()
-        if now - self.shown < (0.2 if self.terminal else PLAIN_SECONDS):
-            return
-        self.shown = now
-        share = done / self.total
-        fresh = done - self.start
-        left = (now - self.began) * (self.total - done) / fresh if fresh else 0.0
-        line = f"{self.stage:<{WIDTH}}{share:4.0%}  {text}  {duration(left)} left"
-        _print(f"\r\x1b[2K{line}" if self.terminal else f"{line}\n")
-
-    def clear(self) -> None:
-        """Remove the line from the terminal."""
-        if self.terminal:
-            _print("\r\x1b[2K")
-
-    def __enter__(self) -> "ProgressLine":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.clear()
-
-
 class MovingLine:
     """A status line: overwritten in a terminal, not shown elsewhere."""
 
@@ -95,10 +59,37 @@ class MovingLine:
         if self.terminal:
             _print("\r\x1b[2K")
 
-    def __enter__(self) -> "MovingLine":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.clear()
+
+
+class ProgressLine(MovingLine):
+    """A progress line: overwritten in a terminal, printed anew every PLAIN_SECONDS elsewhere.
+
+    total: units of work. start: units done before this run, so that the time left is estimated from this run's pace.
+    """
+
+    def __init__(self, stage: str, total: int, start: int = 0) -> None:
+        super().__init__()
+        self.stage, self.total, self.start = stage, max(total, 1), start
+        self.began = time.monotonic()
+        self.shown = self.began if not self.terminal else 0.0
+
+    def advance(self, done: int, text: str) -> None:
+        """Show the share of `done` units, `text` and the time left, no more often than a person can read."""
+        now = time.monotonic()
+        if now - self.shown < (TERMINAL_SECONDS if self.terminal else PLAIN_SECONDS):
+            return
+        self.shown = now
+        fresh = done - self.start
+        left = (now - self.began) * (self.total - done) / fresh if fresh else 0.0
+        line = f"{self.stage:<{WIDTH}}{done / self.total:4.0%}  {text}  {duration(left)} left"
+        if self.terminal:
+            self.update(line)
+        else:
+            _print(f"{line}\n")

@@ -9,7 +9,8 @@ from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Question, Record
 from lockstep.core.settings import Generation
 from lockstep.generation.conversation import Assistant, prompt_ids
-from lockstep.generation.engine import Answer, Engine, Sampling
+from lockstep.generation.engine import Answer, Engine
+from lockstep.generation.sampling import Sampling
 from lockstep.modeling.collate import longest_first
 from lockstep.modeling.distributed import SINGLE_PROCESS, ProcessGroup
 
@@ -76,7 +77,7 @@ def generate_answers(
     prompts = [prompt_ids(assistant, [], question.question, sampling.max_new_tokens) for question in questions]
     # By length, so that each process's share takes about as long.
     order = processes.share(longest_first([len(prompt) for prompt in prompts]))
-    own = assistant.engine.answers([prompts[index] for index in order], sampling)
+    own = assistant.engine.generate([prompts[index] for index in order], sampling)
     every = dict(pair for part in processes.all_gather(list(zip(order, own, strict=True))) for pair in part)
     return [every[index] for index in range(len(prompts))]
 

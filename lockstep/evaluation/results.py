@@ -97,7 +97,7 @@ def answer_lines(held_out: HeldOut, texts: Answers, answers: dict[str, list[Answ
         answer_of = {name: texts[name][index] for name in texts}
         lines.append(
             {"id": question.id, "question": question.question, "reference": question.reference, **answer_of}
-            | {"ended": answers["tuned"][index].finish == "stop"}
+            | {"ended": answers["tuned"][index].finish_reason == "stop"}
             | {"f1": figure(token_f1(answer_of["tuned"], question.reference))}
             | {"chrf": figure(answer_chrf(answer_of["tuned"], question.reference))}
         )

@@ -98,7 +98,7 @@ def answer_figures(questions: Sequence[TestQuestion], answers: Sequence[Answer],
         return {}
     texts, references = [answer.text.strip() for answer in answers], [question.reference for question in questions]
     overlap = overlap_metrics(texts, references) if kind == "qa" else {}
-    return overlap | surface_metrics(texts, references, [answer.finish == "stop" for answer in answers])
+    return overlap | surface_metrics(texts, references, [answer.finish_reason == "stop" for answer in answers])
 
 
 def differences(base: dict[str, float], tuned: dict[str, float]) -> dict[str, float]:

@@ -1,1 +1,1 @@
-"""The engine that generates tokens, and conversations with it."""
+"""Text generation: the engine with its batched KV cache and sampling, and conversations on top of it."""

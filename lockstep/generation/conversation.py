@@ -1,4 +1,4 @@
-"""A conversation: turns, what of them the model is shown, and the next answer."""
+"""A conversation: its turns, the part of them that the model is shown, and the next answer."""
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from transformers import PreTrainedTokenizerFast
 
 from lockstep.artifacts.prompt import Prompt
-from lockstep.generation.engine import Answer, Engine, Sampling
+from lockstep.generation.engine import Answer, Engine
+from lockstep.generation.sampling import Sampling
 from lockstep.pretrained.tokenizer import encode, opening_ids
 
 
 @dataclass(slots=True)
 class Turn:
-    """A question and the answer it got."""
+    """A question and its answer; for a model of plain texts, a text and its continuation."""
 
     question: str
     answer: str
@@ -20,7 +21,7 @@ class Turn:
 
 @dataclass(slots=True)
 class Assistant:
-    """A loaded model with all that talking to it takes: its prompt and the settings it was exported with."""
+    """A loaded model with all that is needed to talk to it: its prompt and the settings it was exported with."""
 
     engine: Engine
     prompt: Prompt
@@ -36,9 +37,10 @@ class Assistant:
 
 @dataclass(slots=True)
 class Conversation:
-    """What was said, and how the next answer is made. Many conversations may share one assistant.
+    """Turns with one assistant, which many conversations may share.
 
-    history_turns: earlier turns the model is shown; None = as exported. answer: how the latest answer came out.
+    history_turns: earlier turns the model is shown; None = as exported. answer: the latest one, while it is generated
+    too.
     """
 
     assistant: Assistant
@@ -48,56 +50,70 @@ class Conversation:
     answer: Answer = field(default_factory=Answer)
 
     def ask(self, question: str) -> Generator[str]:
-        """The answer in pieces; closing the iterator stops the work. The turn is added when the answer ends, or is
-        stopped after its first piece."""
+        """The answer in text chunks; closing the generator stops the work. The turn is added when the answer ends, or
+        is stopped after its first chunk."""
         answer = self.answer = Answer()
-        asking = self.assistant.prompt.kind == "qa"
+        is_qa = self.assistant.prompt.kind == "qa"
         try:
-            pieces = self.assistant.engine.stream_into(answer, self.prompt_ids(question), self.sampling)
-            yield from stripped(pieces) if asking else pieces
+            chunks = self.assistant.engine.stream_into(answer, self.prompt_ids(question), self.sampling)
+            yield from without_leading_blanks(chunks) if is_qa else chunks
         finally:
-            said = answer.text.strip() if asking else answer.text  # blanks join a text to its continuation
-            if said:
-                self.turns.append(Turn(question, said))
+            text = answer.text.strip() if is_qa else answer.text  # blanks join a text to its continuation
+            if text:
+                self.turns.append(Turn(question, text))
 
     def prompt_ids(self, question: str) -> list[int]:
-        """Ids of the latest turns and the question. Whole turns are left out, the oldest first, until the answer has
-        room in the context; a question too long by itself loses its beginning."""
-        count = self.assistant.history_turns if self.history_turns is None else self.history_turns
-        turns = self.turns[-count:] if count and self.assistant.prompt.kind == "qa" else []
+        """Ids of the turns that the model is shown and of the question, see prompt_ids."""
+        turns = recent_turns(self.assistant, self.turns, self.history_turns)
         return prompt_ids(self.assistant, turns, question, self.sampling.max_new_tokens)
 
 
-def tokens_cut(assistant: Assistant, question: str, room: int) -> int:
-    """Tokens that a question loses at its beginning because it is longer than the context less `room`."""
-    opening = max(len(opening_ids(assistant.tokenizer)), assistant.prompt.kind == "text")
-    budget = assistant.engine.context - min(room, assistant.engine.context // 2) - opening
-    return max(0, len(encode(assistant.tokenizer, [assistant.prompt.question_text(question)])[0]) - budget)
+def recent_turns(assistant: Assistant, turns: list[Turn], history_turns: int | None) -> list[Turn]:
+    """The latest history_turns turns (None: as many as exported); none for a model of plain texts."""
+    count = assistant.history_turns if history_turns is None else history_turns
+    return turns[-count:] if count and assistant.prompt.kind == "qa" else []
 
 
-def prompt_ids(assistant: Assistant, turns: list[Turn], question: str, room: int) -> list[int]:
-    """Ids the model is shown, leaving `room` tokens for the answer (at most half the context)."""
+def prompt_ids(assistant: Assistant, turns: list[Turn], question: str, max_new_tokens: int) -> list[int]:
+    """Ids the model is shown, with room for max_new_tokens after them (half the context at most).
+
+    Whole turns are left out, the oldest first, until the answer has room; a question too long by itself loses its
+    beginning.
+    """
     tokenizer, prompt = assistant.tokenizer, assistant.prompt
     opening = opening_ids(tokenizer)
     if prompt.kind == "text" and not opening:
         opening = [tokenizer.eos_token_id]  # a text begins after the end of another
-    budget = assistant.engine.context - min(room, assistant.engine.context // 2) - len(opening)
-    asked = encode(tokenizer, [prompt.question_text(question)])[0]
+    budget = _prompt_budget(assistant, len(opening), max_new_tokens)
+    question_ids = encode(tokenizer, [prompt.question_text(question)])[0]
     history: list[int] = []
     for turn in reversed(turns):
-        ids = encode(tokenizer, [prompt.question_text(turn.question), prompt.answer_text(turn.answer)])
-        whole = [*ids[0], *ids[1], tokenizer.eos_token_id]
-        if len(whole) + len(history) + len(asked) > budget:
+        parts = encode(tokenizer, [prompt.question_text(turn.question), prompt.answer_text(turn.answer)])
+        turn_ids = [*parts[0], *parts[1], tokenizer.eos_token_id]
+        if len(turn_ids) + len(history) + len(question_ids) > budget:
             break
-        history = whole + history
-    return opening + history + asked[-budget:]
+        history = turn_ids + history
+    return opening + history + question_ids[-budget:]
 
 
-def stripped(pieces: Iterator[str]) -> Iterator[str]:
-    """Pieces without the blanks before the first word."""
+def num_truncated_tokens(assistant: Assistant, question: str, max_new_tokens: int) -> int:
+    """Tokens that prompt_ids cuts off at the beginning of a question."""
+    opening = max(len(opening_ids(assistant.tokenizer)), assistant.prompt.kind == "text")
+    question_ids = encode(assistant.tokenizer, [assistant.prompt.question_text(question)])[0]
+    return max(0, len(question_ids) - _prompt_budget(assistant, opening, max_new_tokens))
+
+
+def _prompt_budget(assistant: Assistant, opening: int, max_new_tokens: int) -> int:
+    """Tokens that history and question may have beside `opening` tokens before them and the answer after them."""
+    context = assistant.engine.context
+    return context - min(max_new_tokens, context // 2) - opening
+
+
+def without_leading_blanks(chunks: Iterator[str]) -> Iterator[str]:
+    """Text chunks without the blanks before the first word."""
     started = False
-    for piece in pieces:
-        piece = piece if started else piece.lstrip()
-        if piece:
+    for chunk in chunks:
+        text = chunk if started else chunk.lstrip()
+        if text:
             started = True
-            yield piece
+            yield text

@@ -1,99 +1,105 @@
-"""Answers in the making: each joins with its prompt, takes a token at each step, and leaves; all share the steps."""
+"""A batch of sequences being decoded. A sequence joins with its prompt, gains one token per step, and leaves when
+finished."""
 
 from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel
 
-from lockstep.generation.kv_cache import Memory, SeparateMemory, SharedMemory
-from lockstep.generation.sampling import Sampling, choose
+from lockstep.generation.kv_cache import BatchedKVCache, KVCache, PerSequenceKVCache
+from lockstep.generation.sampling import Sampling, sample_next
 
 
 @dataclass(slots=True, eq=False)
-class Row:
-    """One answer in the making.
+class Sequence:
+    """A prompt and the tokens generated after it.
 
-    length: of the prompt and what was made. token: the newest. made: tokens so far.
-    finish: None while it goes on, 'stop' after an end token, 'length' at a limit.
+    length: tokens of the prompt and of the answer so far. token: the newest one. num_generated: tokens of the answer
+    so far. finish_reason: None while decoding goes on, 'stop' after an end-of-sequence token, 'length' at a limit.
     """
 
     sampling: Sampling
     generator: torch.Generator
     length: int
     token: int = 0
-    made: int = 0
-    finish: str | None = None
+    num_generated: int = 0
+    finish_reason: str | None = None
 
 
 class Decoder:
-    """Rows that advance together. What a row gets does not depend on the rows beside it.
+    """Sequences that advance together. The tokens of a sequence do not depend on the sequences beside it.
 
-    sizes: as key_values.independent_sizes found them; () makes each row take its own forward pass.
-    ends: ids that end an answer. context: positions the model has.
+    batch_sizes: as kv_cache.batch_invariant_sizes returns them; with () each sequence takes a forward pass of its own.
+    eos_ids: ids that end an answer. context: positions that the model has.
     """
 
-    def __init__(self, model: PreTrainedModel, sizes: tuple[int, ...], ends: frozenset[int], context: int) -> None:
-        self.ends, self.context = ends, context
-        self.memory: Memory = SharedMemory(model, context, sizes) if sizes else SeparateMemory(model)
-        self.rows: list[Row] = []
-        self.seen = torch.zeros(1, 0, dtype=torch.long, device=model.device)  # (rows, positions) ids so far
+    def __init__(
+        self, model: PreTrainedModel, batch_sizes: tuple[int, ...], eos_ids: frozenset[int], context: int
+    ) -> None:
+        self.eos_ids, self.context = eos_ids, context
+        self.cache: KVCache = BatchedKVCache(model, context, batch_sizes) if batch_sizes else PerSequenceKVCache(model)
+        self.sequences: list[Sequence] = []  # in the order of the cache's slots
+        self.token_ids = torch.zeros(1, 0, dtype=torch.long, device=model.device)  # (slots, positions) prompts, answers
 
     @torch.inference_mode()
-    def join(self, prompt: list[int], sampling: Sampling) -> Row:
-        """Add an answer to a prompt shorter than the context; its first token is there at once."""
-        row = Row(sampling, torch.Generator().manual_seed(sampling.seed), len(prompt))
-        logits = self.memory.add(prompt)
-        self.rows.append(row)
-        place = len(self.rows) - 1
-        self._reserve(len(self.rows), len(prompt) + 1)
-        self.seen[place] = prompt[0]  # cells not used yet repeat an id that is there
-        self.seen[place, : len(prompt)] = torch.tensor(prompt)
-        seen = self.seen[place : place + 1, : len(prompt)]
-        self._take(row, place, choose(logits, seen, [sampling], [row.generator])[0])
-        return row
+    def add(self, prompt: list[int], sampling: Sampling) -> Sequence:
+        """Add a sequence whose prompt is shorter than the context; its first token is generated at once."""
+        sequence = Sequence(sampling, torch.Generator().manual_seed(sampling.seed), len(prompt))
+        logits = self.cache.prefill(prompt)  # (1, V)
+        self.sequences.append(sequence)
+        slot = len(self.sequences) - 1
+        self._reserve(len(self.sequences), len(prompt) + 1)
+        self.token_ids[slot] = prompt[0]  # unused positions repeat an id that is there, see sample_next
+        self.token_ids[slot, : len(prompt)] = torch.tensor(prompt)  # (len(prompt),)
+        seen = self.token_ids[slot : slot + 1, : len(prompt)]  # (1, len(prompt))
+        self._append(slot, sample_next(logits, seen, [sampling], [sequence.generator])[0])
+        return sequence
 
     @torch.inference_mode()
-    def step(self) -> list[Row]:
-        """Let finished rows leave, give each other row its next token, and return those rows."""
-        for row in [row for row in self.rows if row.finish]:
-            self.leave(row)
-        if not self.rows:
+    def step(self) -> list[Sequence]:
+        """Remove finished sequences, generate the next token of each other one, and return those."""
+        for sequence in [sequence for sequence in self.sequences if sequence.finish_reason]:
+            self.remove(sequence)
+        if not self.sequences:
             return []
-        logits = self.memory.step([row.token for row in self.rows])
-        seen = self.seen[: len(self.rows), : max(row.length for row in self.rows)]
-        tokens = choose(logits, seen, [row.sampling for row in self.rows], [row.generator for row in self.rows])
-        self._reserve(len(self.rows), seen.shape[1] + 1)
-        for place, (row, token) in enumerate(zip(self.rows, tokens, strict=True)):
-            self._take(row, place, token)
-        return list(self.rows)
+        logits = self.cache.step([sequence.token for sequence in self.sequences])  # (n, V)
+        seen = self.token_ids[: len(self.sequences), : max(one.length for one in self.sequences)]  # (n, S)
+        samplings = [sequence.sampling for sequence in self.sequences]
+        tokens = sample_next(logits, seen, samplings, [sequence.generator for sequence in self.sequences])
+        self._reserve(len(self.sequences), seen.shape[1] + 1)
+        for slot, token in enumerate(tokens):
+            self._append(slot, token)
+        return list(self.sequences)
 
     @torch.inference_mode()
-    def leave(self, row: Row) -> None:
-        """Free the place of a row; one that is not there (any more) changes nothing."""
-        if row not in self.rows:
+    def remove(self, sequence: Sequence) -> None:
+        """Free the slot of a sequence; nothing happens where it has left already."""
+        if sequence not in self.sequences:
             return
-        place, last = self.rows.index(row), self.rows.pop()
-        self.memory.remove(place)
-        if last is not row:
-            self.rows[place] = last
-            self.seen[place] = self.seen[len(self.rows)]
+        slot, last = self.sequences.index(sequence), self.sequences.pop()
+        self.cache.remove(slot)
+        if last is not sequence:
+            self.sequences[slot] = last
+            self.token_ids[slot] = self.token_ids[len(self.sequences)]  # (positions,)
 
-    def _take(self, row: Row, place: int, token: int) -> None:
-        row.token = token
-        row.made += 1
-        self.seen[place, row.length] = token
-        row.length += 1
-        if token in self.ends:
-            row.finish = "stop"
-        elif row.made >= row.sampling.max_new_tokens or row.length >= self.context:
-            row.finish = "length"
+    def _append(self, slot: int, token: int) -> None:
+        sequence = self.sequences[slot]
+        sequence.token = token
+        sequence.num_generated += 1
+        self.token_ids[slot, sequence.length] = token
+        sequence.length += 1
+        if token in self.eos_ids:
+            sequence.finish_reason = "stop"
+        elif sequence.num_generated >= sequence.sampling.max_new_tokens or sequence.length >= self.context:
+            sequence.finish_reason = "length"
 
-    def _reserve(self, rows: int, positions: int) -> None:
-        """Have room for so many ids; new cells repeat their row's first one."""
-        has_rows, has_positions = self.seen.shape
-        if rows > has_rows or positions > has_positions:
-            new = self.seen.new_zeros(max(rows, has_rows), max(2 * positions, has_positions))
+    def _reserve(self, slots: int, positions: int) -> None:
+        """Have room for the ids of so many slots and positions; new positions repeat the first id of their slot."""
+        has_slots, has_positions = self.token_ids.shape
+        if slots > has_slots or positions > has_positions:
+            # (slots, positions)
+            new = self.token_ids.new_zeros(max(slots, has_slots), max(2 * positions, has_positions))
             if has_positions:
-                new[:has_rows] = self.seen[:, :1]
-            new[:has_rows, :has_positions] = self.seen
-            self.seen = new
+                new[:has_slots] = self.token_ids[:, :1]  # (has_slots, 1)
+            new[:has_slots, :has_positions] = self.token_ids
+            self.token_ids = new

@@ -1,159 +1,164 @@
-"""The one engine of generated tokens: terminal, web page, API and evaluation all take their answers from here."""
+"""The one engine that generates tokens: terminal, web page, API and evaluation all take their answers from here."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from lockstep.generation.decoder import Decoder, Row
-from lockstep.generation.kv_cache import SIZES, can_share, independent_sizes
-from lockstep.generation.prepacked_linear import answering_copy
-from lockstep.generation.sampling import Sampling as Sampling  # what the engine's users give it
+from lockstep.generation.decoder import Decoder, Sequence
+from lockstep.generation.kv_cache import BATCH_SIZES, batch_invariant_sizes, supports_batched_cache
+from lockstep.generation.prepacked_linear import inference_copy
+from lockstep.generation.sampling import Sampling
 
-REPLACEMENT = "\ufffd"  # what a decoder gives for bytes that are not a whole character yet
+REPLACEMENT = "\ufffd"  # what a tokenizer decodes bytes to that are not a whole character yet
+UNLIMITED_CONTEXT = 1 << 20  # positions, where a model's config names no limit
 
 
 @dataclass(slots=True)
 class Answer:
-    """text: without end-of-text and stop string. tokens: how many were generated.
-    finish: 'stop' when the model ended it, 'length' when max_new_tokens or the context did."""
+    """A generated text, without end-of-text and stop string.
+
+    tokens: how many were generated. finish_reason: 'stop' when the model ended it, 'length' when max_new_tokens or the
+    context did.
+    """
 
     text: str = ""
     tokens: int = 0
-    finish: str = "length"
+    finish_reason: str = "length"
 
 
 class Engine:
-    """A model that answers. Its tokens are chosen in fp32; an answer is the same alone and among others."""
+    """A model ready to generate, in fp32. An answer is the same alone and in a batch, token for token."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.model = answering_copy(model)
+        self.model = inference_copy(model)
         self.tokenizer = tokenizer
-        self.context: int = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 20
-        self.ends = _end_ids(model, tokenizer)
-        self.sizes: tuple[int, ...] = ()
-        if can_share(self.model):
+        config = model.config.get_text_config()
+        self.context: int = getattr(config, "max_position_embeddings", None) or UNLIMITED_CONTEXT
+        self.eos_ids = _eos_ids(model, tokenizer)
+        self.batch_sizes: tuple[int, ...] = ()
+        if supports_batched_cache(self.model):
             # Plain products and a softmax: unlike fused kernels, their sums do not depend on the number of threads.
             self.model.set_attn_implementation("eager")
-            self.sizes = independent_sizes(self.model, self.context)
+            self.batch_sizes = batch_invariant_sizes(self.model, self.context)
 
     def decoder(self) -> Decoder:
-        """An empty batch of answers in the making."""
-        return Decoder(self.model, self.sizes, self.ends, self.context)
+        """An empty batch of sequences."""
+        return Decoder(self.model, self.batch_sizes, self.eos_ids, self.context)
+
+    def detokenizer(self, answer: Answer, sampling: Sampling) -> "Detokenizer":
+        """A detokenizer that fills `answer` and ends at the stop strings of `sampling`."""
+        return Detokenizer(self.tokenizer, self.eos_ids, sampling.stop, answer)
 
     def stream(self, prompt: list[int], sampling: Sampling) -> Iterator[str]:
-        """The answer to one prompt, in pieces, as it is made. Ends at end-of-text, a stop text or a limit.
-
-        Closing the iterator stops the work.
-        """
+        """The answer to one prompt, in text chunks, while it is generated. Closing the iterator stops the work."""
         yield from self.stream_into(Answer(), prompt, sampling)
 
     def stream_into(self, answer: Answer, prompt: list[int], sampling: Sampling) -> Iterator[str]:
-        """As stream, leaving the whole text, the count and how it ended in `answer`."""
+        """As stream, keeping the whole text, the number of tokens and the finish reason in `answer`.
+
+        A prompt as long as the context gets an empty answer.
+        """
         if len(prompt) >= self.context:
             return
-        spelling = self.spelling(answer, sampling)
+        detokenizer = self.detokenizer(answer, sampling)
         decoder = self.decoder()
-        row = decoder.join(prompt, sampling)
+        sequence = decoder.add(prompt, sampling)
         while True:
-            piece = spelling.add([row.token], last=row.finish is not None)
-            if piece:
-                yield piece
-            if spelling.ended:
+            chunk = detokenizer.push([sequence.token], last=sequence.finish_reason is not None)
+            if chunk:
+                yield chunk
+            if detokenizer.finished:
                 return
             decoder.step()
 
-    def answers(self, prompts: Sequence[list[int]], sampling: Sampling, batch: int = 32) -> list[Answer]:
-        """Whole answers to many prompts, in their order; up to `batch` (64 at most) are in the making at a time.
+    def generate(self, prompts: list[list[int]], sampling: Sampling, max_batch_size: int = 32) -> list[Answer]:
+        """Whole answers to many prompts, in their order, up to max_batch_size (64 at most) at a time.
 
-        They are made longest prompt first, so that those made together look back about equally far.
+        Longest prompts come first, so that the sequences of a batch attend to about as many positions.
         """
         answers = [Answer() for _ in prompts]
         waiting = deque(sorted(zip(prompts, answers, strict=True), key=lambda pair: -len(pair[0])))
-        going: dict[Row, Spelling] = {}
+        running: dict[Sequence, Detokenizer] = {}
         decoder = self.decoder()
-        while waiting or going:
-            while waiting and len(going) < min(batch, SIZES[-1]):
+        while waiting or running:
+            while waiting and len(running) < min(max_batch_size, BATCH_SIZES[-1]):
                 prompt, answer = waiting.popleft()
                 if len(prompt) < self.context:
-                    going[decoder.join(prompt, sampling)] = self.spelling(answer, sampling)
-            for row, spelling in list(going.items()):
-                spelling.add([row.token], last=row.finish is not None)
-                if spelling.ended:
-                    decoder.leave(row)
-                    del going[row]
+                    running[decoder.add(prompt, sampling)] = self.detokenizer(answer, sampling)
+            for sequence, detokenizer in list(running.items()):
+                detokenizer.push([sequence.token], last=sequence.finish_reason is not None)
+                if detokenizer.finished:
+                    decoder.remove(sequence)
+                    del running[sequence]
             decoder.step()
         return answers
 
-    def spelling(self, answer: Answer, sampling: Sampling) -> "Spelling":
-        """What turns the tokens of an answer into its text."""
-        return Spelling(self.tokenizer, self.ends, sampling.stop, answer)
-
 
 @dataclass(slots=True)
-class Spelling:
-    """Tokens of one answer, as they come, into pieces of text. ended: nothing more belongs to the answer."""
+class Detokenizer:
+    """Turns the tokens of one answer, as they come, into text chunks. finished: nothing more belongs to the answer."""
 
     tokenizer: PreTrainedTokenizerFast
-    ends: frozenset[int]
-    stops: tuple[str, ...]
+    eos_ids: frozenset[int]
+    stop: tuple[str, ...]
     answer: Answer
     ids: list[int] = field(default_factory=list)
-    ended: bool = False
+    finished: bool = False
 
-    def add(self, tokens: Iterable[int], last: bool = False) -> str:
-        """The text that is certain now and was not given before; may be empty.
+    def push(self, tokens: Iterable[int], last: bool = False) -> str:
+        """The text that has become certain and was not returned before; may be empty.
 
-        last: no token follows, so nothing is held back. How the tokens are dealt out changes nothing in the whole.
+        last: no token follows, so nothing is held back. The whole text does not depend on how tokens are grouped.
         """
-        if self.ended:
+        if self.finished:
             return ""
         text: str | None = None
         for token in tokens:
             self.answer.tokens += 1
-            if token in self.ends:
-                self.answer.finish, self.ended = "stop", True
+            if token in self.eos_ids:
+                self.answer.finish_reason, self.finished = "stop", True
             else:
                 self.ids.append(token)
-                text = self._cut() if self.stops else None
-            if self.ended:
+                text = self._text_before_stop() if self.stop else None
+            if self.finished:
                 break
-        self.ended = self.ended or last
+        self.finished = self.finished or last
         text = self._decode() if text is None else text
-        safe = text if self.ended else text[: len(text) - _held_back(text, self.stops)]
-        if len(safe) <= len(self.answer.text) or not (self.ended or safe.startswith(self.answer.text)):
+        certain = text if self.finished else text[: len(text) - _held_back(text, self.stop)]
+        if len(certain) <= len(self.answer.text) or not (self.finished or certain.startswith(self.answer.text)):
             return ""
-        piece = safe[len(self.answer.text) :]
-        self.answer.text += piece
-        return piece
+        chunk = certain[len(self.answer.text) :]
+        self.answer.text += chunk
+        return chunk
 
-    def _cut(self) -> str:
-        """The text so far; where a stop text is in it, the part before that, and the answer has ended."""
+    def _text_before_stop(self) -> str:
+        """The text so far; where it holds a stop string, the answer is finished and the part before it returned."""
         text = self._decode()
-        places = [place for stop in self.stops if (place := text.find(stop)) >= 0]
-        if not places:
+        starts = [start for stop in self.stop if (start := text.find(stop)) >= 0]
+        if not starts:
             return text
-        self.answer.finish, self.ended = "stop", True
-        return text[: min(places)]
+        self.answer.finish_reason, self.finished = "stop", True
+        return text[: min(starts)]
 
     def _decode(self) -> str:
         text: str = self.tokenizer.decode(self.ids)  # type: ignore[assignment]
         return text
 
 
-def _held_back(text: str, stops: tuple[str, ...]) -> int:
-    """How many characters at the end must wait: half a character, or what may become a stop text."""
+def _held_back(text: str, stop: tuple[str, ...]) -> int:
+    """How many characters at the end must wait: half a character, or what may become a stop string."""
     waiting = len(text) - len(text.rstrip(REPLACEMENT))
-    for stop in stops:
-        for length in range(min(len(stop) - 1, len(text)), 0, -1):
-            if text.endswith(stop[:length]):
+    for string in stop:
+        for length in range(min(len(string) - 1, len(text)), 0, -1):
+            if text.endswith(string[:length]):
                 waiting = max(waiting, length)
                 break
     return waiting
 
 
-def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
+def _eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
     """Every id that ends an answer, from the generation config and the tokenizer."""
     configured = model.generation_config.eos_token_id if model.generation_config else None
     ids = configured if isinstance(configured, list) else [configured]

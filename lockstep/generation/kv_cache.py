@@ -1,4 +1,8 @@
-"""Keys and values of several answers in the making, in one block of memory, so that they share each forward pass."""
+"""Key-value caches for several sequences, laid out so that all sequences share each forward pass.
+
+Shapes: B sequences of a forward pass, T tokens of a prompt, P positions, H key-value heads, D width of a head,
+V entries of the vocabulary.
+"""
 
 from typing import Any
 
@@ -6,221 +10,236 @@ import torch
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
-SIZES = (4, 8, 16, 32, 64)  # rows of a forward pass: free rows pad it to the next of these
-PIECE = 32  # positions; memory and prompts grow in whole pieces, so that few shapes occur
+BATCH_SIZES = (4, 8, 16, 32, 64)  # sequences of a forward pass: unused slots pad it to the next of these
+BLOCK_POSITIONS = 32  # the cache and prompts are padded to whole blocks, so that few shapes occur
 
 
-class _Layer(CacheLayerMixin):
-    """One layer's keys and values, (rows, heads, positions, width of a head).
+class _CacheLayer(CacheLayerMixin):
+    """The keys and values of one layer, (B, H, P, D) each.
 
-    A prompt is written to the row `joining`; otherwise each row's newest token goes to its own position.
+    During prefill a prompt is written to the slot `prefill_slot`; during a decoding step the newest token of each
+    sequence is written to that sequence's own position.
     """
 
     is_sliding = False
 
-    def __init__(self, memory: "SharedMemory") -> None:
+    def __init__(self, cache: "BatchedKVCache") -> None:
         super().__init__()
-        self.memory = memory
+        self.cache = cache
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Take memory of the shape this layer's states have."""
-        rows, positions = self.memory.capacity
-        shape = (rows, key_states.shape[1], positions)
-        self.keys = key_states.new_zeros(*shape, key_states.shape[3])
-        self.values = value_states.new_zeros(*shape, value_states.shape[3])
+        """Allocate memory for the number of heads, the head width and the dtype of this layer's states (B, H, T, D)."""
+        slots, positions = self.cache.capacity
+        shape = (slots, key_states.shape[1], positions)
+        self.keys = key_states.new_zeros(*shape, key_states.shape[3])  # (B, H, P, D)
+        self.values = value_states.new_zeros(*shape, value_states.shape[3])  # (B, H, P, D)
         self.is_initialized = True
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keep the new states and return all that attention looks at."""
+        """Store the new states and return the keys and values that attention looks at.
+
+        key_states, value_states: (1, H, T, D) of a prompt, or (B, H, 1, D) of a decoding step.
+        """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        memory, keys, values = self.memory, self.keys, self.values
+        cache, keys, values = self.cache, self.keys, self.values
         assert keys is not None
         assert values is not None
-        if memory.joining is not None:
-            length = memory.joining_length
-            keys[memory.joining, :, :length] = key_states[0, :, :length]
-            values[memory.joining, :, :length] = value_states[0, :, :length]
+        if cache.prefill_slot is not None:
+            length = cache.prefill_length
+            keys[cache.prefill_slot, :, :length] = key_states[0, :, :length]  # (H, T, D)
+            values[cache.prefill_slot, :, :length] = value_states[0, :, :length]  # (H, T, D)
             return key_states, value_states
-        rows = torch.arange(len(memory.at), device=keys.device)
-        keys[rows, :, memory.at] = key_states[:, :, 0]
-        values[rows, :, memory.at] = value_states[:, :, 0]
-        return keys[: len(memory.at), :, : memory.width], values[: len(memory.at), :, : memory.width]
+        batch, attended = len(cache.positions), cache.attended_positions
+        slots = torch.arange(batch, device=keys.device)  # (B,)
+        keys[slots, :, cache.positions] = key_states[:, :, 0]  # (B, H, D)
+        values[slots, :, cache.positions] = value_states[:, :, 0]  # (B, H, D)
+        return keys[:batch, :, :attended], values[:batch, :, :attended]  # (B, H, P, D) each
 
-    def resize(self, rows: int, positions: int) -> None:
-        """Move to memory of another size."""
+    def resize(self, slots: int, positions: int) -> None:
+        """Move the states to an allocation of so many slots and positions, not smaller than the present one."""
         for name in ("keys", "values") if self.is_initialized else ():
             old = getattr(self, name)
-            new = old.new_zeros(rows, old.shape[1], positions, old.shape[3])
+            new = old.new_zeros(slots, old.shape[1], positions, old.shape[3])  # (B, H, P, D)
             new[: len(old), :, : old.shape[2]] = old
             setattr(self, name, new)
 
     def move(self, source: int, target: int, length: int) -> None:
-        """Put a row into another's place."""
+        """Copy the first `length` positions of one slot over another."""
         if self.keys is not None and self.values is not None:
-            self.keys[target, :, :length] = self.keys[source, :, :length]
-            self.values[target, :, :length] = self.values[source, :, :length]
+            self.keys[target, :, :length] = self.keys[source, :, :length]  # (H, T, D)
+            self.values[target, :, :length] = self.values[source, :, :length]  # (H, T, D)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """A prompt that joins looks at itself only."""
+        """Length and offset of the keys that a prompt attends to: its own."""
         return query_length, 0
 
     def get_seq_length(self) -> int:
-        """Positions and masks are always given, so nothing is to be counted on from here."""
+        """0: positions and masks are passed explicitly, so nothing may be derived from the cache's length."""
         return 0
 
     def get_max_length(self) -> int:
-        """No end of its own."""
+        """-1: the layer itself sets no limit."""
         return -1
 
 
-class SharedMemory:
-    """Rows 0..n-1 that take each step in one forward pass.
+class BatchedKVCache:
+    """Sequences in slots 0..n-1 of one allocation; a decoding step is one forward pass for all of them.
 
-    sizes: numbers of rows a pass may have. context: positions of a row at most.
+    batch_sizes: numbers of sequences that a forward pass may have. context: positions of a sequence at most.
     """
 
-    def __init__(self, model: PreTrainedModel, context: int, sizes: tuple[int, ...] = SIZES) -> None:
-        self.model, self.context, self.sizes = model, context, sizes
-        self.capacity = (sizes[0], min(4 * PIECE, context))  # rows, positions
+    def __init__(self, model: PreTrainedModel, context: int, batch_sizes: tuple[int, ...] = BATCH_SIZES) -> None:
+        self.model, self.context, self.batch_sizes = model, context, batch_sizes
+        self.capacity = (batch_sizes[0], min(4 * BLOCK_POSITIONS, context))  # slots, positions
         layers = len(DynamicCache(config=model.config).layers)
-        self.layers = [_Layer(self) for _ in range(layers)]
+        self.layers = [_CacheLayer(self) for _ in range(layers)]
         self.cache = Cache(layers=list(self.layers))
-        self.lengths: list[int] = []
-        self.joining: int | None = None
-        self.joining_length = 0
-        self.at = torch.empty(0, dtype=torch.long)
-        self.width = 0
+        self.lengths: list[int] = []  # positions filled in each slot
+        self.prefill_slot: int | None = None  # None during a decoding step
+        self.prefill_length = 0
+        self.positions = torch.empty(0, dtype=torch.long)  # (B,) where this step's tokens are written
+        self.attended_positions = 0  # positions that this step's attention spans
 
-    def add(self, ids: list[int]) -> torch.Tensor:
-        """Let a row join with its prompt; returns the logits (1, V) of its first token."""
-        row, length = len(self.lengths), len(ids)
-        self._reserve(row + 1, length + 1)
-        padded = min(-(-length // PIECE) * PIECE, self.context)  # what follows a token never changes it
+    def prefill(self, ids: list[int]) -> torch.Tensor:
+        """Add a sequence with its prompt in the next free slot; returns the logits (1, V) of its first token."""
+        slot, length = len(self.lengths), len(ids)
+        self._reserve(slot + 1, length + 1)
+        padded = min(_whole_blocks(length), self.context)  # causal attention: padding after a token never changes it
         device = self.model.device
-        self.joining, self.joining_length = row, length
+        self.prefill_slot, self.prefill_length = slot, length
         output = self.model(
-            torch.tensor([ids + [0] * (padded - length)], device=device),
-            position_ids=torch.arange(padded, device=device)[None],
+            torch.tensor([ids + [0] * (padded - length)], device=device),  # (1, T)
+            position_ids=torch.arange(padded, device=device)[None],  # (1, T)
             past_key_values=self.cache,
             use_cache=True,
-            logits_to_keep=torch.tensor([length - 1], device=device),
+            logits_to_keep=torch.tensor([length - 1], device=device),  # (1,)
         )
-        self.joining = None
+        self.prefill_slot = None
         self.lengths.append(length)
-        return output.logits[:, -1].float()
+        return output.logits[:, -1].float()  # (1, V)
 
     def step(self, tokens: list[int]) -> torch.Tensor:
-        """Feed one token to each row; returns the logits (n, V) of the next ones."""
+        """Feed one token to each of the n sequences; returns the logits (n, V) of their next tokens."""
         count = len(self.lengths)
-        rows = next(size for size in self.sizes if size >= count)
-        self._reserve(rows, max(self.lengths) + 1)
+        batch = next(size for size in self.batch_sizes if size >= count)
+        self._reserve(batch, max(self.lengths) + 1)
         device = self.model.device
-        spare = [0] * (rows - count)
-        self.at = torch.tensor(self.lengths + spare, device=device)
-        self.width = min(-(-(max(self.lengths) + 1) // PIECE) * PIECE, self.context)
-        hidden = torch.arange(self.width, device=device) > self.at[:, None]
-        mask = torch.zeros(hidden.shape, device=device).masked_fill(hidden, torch.finfo(torch.float32).min)
+        padding = [0] * (batch - count)
+        self.positions = torch.tensor(self.lengths + padding, device=device)  # (B,)
+        self.attended_positions = min(_whole_blocks(max(self.lengths) + 1), self.context)
+        later = torch.arange(self.attended_positions, device=device) > self.positions[:, None]  # (B, P)
+        lowest = torch.finfo(torch.float32).min
+        mask = torch.zeros(later.shape, device=device).masked_fill(later, lowest)  # (B, P)
         output = self.model(
-            torch.tensor([[token] for token in tokens + spare], device=device),
-            position_ids=self.at[:, None],
-            attention_mask=mask[:, None, None].to(self.model.dtype),
+            torch.tensor([[token] for token in tokens + padding], device=device),  # (B, 1)
+            position_ids=self.positions[:, None],  # (B, 1)
+            attention_mask=mask[:, None, None].to(self.model.dtype),  # (B, 1, 1, P)
             past_key_values=self.cache,
             use_cache=True,
         )
         self.lengths = [length + 1 for length in self.lengths]
-        return output.logits[:count, -1].float()
+        return output.logits[:count, -1].float()  # (n, V)
 
-    def remove(self, row: int) -> None:
-        """Let a row leave; the last one takes its place."""
+    def remove(self, slot: int) -> None:
+        """Free a slot; the last sequence moves into it."""
         last = len(self.lengths) - 1
-        if row != last:
+        if slot != last:
             for layer in self.layers:
-                layer.move(last, row, self.lengths[last])
-            self.lengths[row] = self.lengths[last]
+                layer.move(last, slot, self.lengths[last])
+            self.lengths[slot] = self.lengths[last]
         self.lengths.pop()
 
-    def _reserve(self, rows: int, positions: int) -> None:
-        """Have memory for so many rows and positions."""
-        has_rows, has_positions = self.capacity
-        while has_rows < rows:
-            has_rows = next((size for size in self.sizes if size > has_rows), has_rows + 1)
+    def _reserve(self, slots: int, positions: int) -> None:
+        """Grow the allocation to at least so many slots and positions."""
+        has_slots, has_positions = self.capacity
+        while has_slots < slots:
+            has_slots = next((size for size in self.batch_sizes if size > has_slots), has_slots + 1)
         while has_positions < positions:
             has_positions = min(2 * has_positions, self.context)
-        if (has_rows, has_positions) != self.capacity:
-            self.capacity = (has_rows, has_positions)
+        if (has_slots, has_positions) != self.capacity:
+            self.capacity = (has_slots, has_positions)
             for layer in self.layers:
                 layer.resize(*self.capacity)
 
 
-class SeparateMemory:
-    """Rows that each take a forward pass of their own: slower, for models whose memory is of another kind."""
+class PerSequenceKVCache:
+    """A cache and a forward pass of its own for each sequence: slower, and right for every kind of cache."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.caches: list[DynamicCache] = []
 
-    def add(self, ids: list[int]) -> torch.Tensor:
-        """As SharedMemory.add."""
+    def prefill(self, ids: list[int]) -> torch.Tensor:
+        """As BatchedKVCache.prefill."""
         self.caches.append(DynamicCache(config=self.model.config))
         return self._forward(ids, self.caches[-1])
 
     def step(self, tokens: list[int]) -> torch.Tensor:
-        """As SharedMemory.step."""
-        return torch.cat([self._forward([token], cache) for token, cache in zip(tokens, self.caches, strict=True)])
+        """As BatchedKVCache.step."""
+        logits = [self._forward([token], cache) for token, cache in zip(tokens, self.caches, strict=True)]
+        return torch.cat(logits)  # (n, V)
 
-    def remove(self, row: int) -> None:
-        """As SharedMemory.remove."""
+    def remove(self, slot: int) -> None:
+        """As BatchedKVCache.remove."""
         last = self.caches.pop()
-        if row < len(self.caches):
-            self.caches[row] = last
+        if slot < len(self.caches):
+            self.caches[slot] = last
 
     def _forward(self, ids: list[int], cache: DynamicCache) -> torch.Tensor:
-        ids_tensor = torch.tensor([ids], device=self.model.device)
+        ids_tensor = torch.tensor([ids], device=self.model.device)  # (1, T)
         output = self.model(ids_tensor, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return output.logits[:, -1].float()
+        return output.logits[:, -1].float()  # (1, V)
 
 
-Memory = SharedMemory | SeparateMemory
+KVCache = BatchedKVCache | PerSequenceKVCache
 
 
-def can_share(model: PreTrainedModel) -> bool:
-    """Whether every layer looks at all positions, so that SharedMemory fits."""
+def supports_batched_cache(model: PreTrainedModel) -> bool:
+    """Whether every layer attends to all positions, which BatchedKVCache assumes."""
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 @torch.inference_mode()
-def independent_sizes(model: PreTrainedModel, context: int) -> tuple[int, ...]:
-    """The SIZES at which a row's logits are the same, bit for bit, whatever rows are beside it; () where none are.
+def batch_invariant_sizes(model: PreTrainedModel, context: int) -> tuple[int, ...]:
+    """The BATCH_SIZES at which a sequence's logits are the same, bit for bit, whatever sequences share its forward
+    pass; () where there are none.
 
-    Products are summed up in an order that may depend on a matrix's shape, the processor and the number of threads:
-    so it is measured here instead of believed. Passes of one fixed height (the largest) agree with each other anyway.
+    The order of summation in a matrix product may depend on the matrix's shape, the processor and the number of
+    threads, so batch invariance is measured here, not assumed. Passes of the one largest size agree with each other
+    in any case.
     """
-    found: tuple[int, ...] = ()
-    reference = _probe(model, context, SIZES[-1], 1)
-    for size in reversed(SIZES):
+    sizes: tuple[int, ...] = ()
+    reference = _probe(model, context, BATCH_SIZES[-1], 1)  # (64, V)
+    for size in reversed(BATCH_SIZES):
         if not torch.equal(_probe(model, context, size, 1), reference[:size]):
             break
-        found = (size, *found)
-    longest = min(8 * PIECE, context) - 2
-    beside_short, beside_long = (_probe(model, context, SIZES[0], first)[1:] for first in (1, longest))
-    return found if torch.equal(beside_short, beside_long) else ()
+        sizes = (size, *sizes)
+    longest = min(8 * BLOCK_POSITIONS, context) - 2
+    beside_short, beside_long = (_probe(model, context, BATCH_SIZES[0], first)[1:] for first in (1, longest))  # (3, V)
+    return sizes if torch.equal(beside_short, beside_long) else ()
 
 
 def _probe(model: PreTrainedModel, context: int, size: int, first_length: int) -> torch.Tensor:
-    """Logits (size, V) of a second step of so many rows; the first row has first_length positions before it."""
-    memory = SharedMemory(model, context, (size,))
-    memory.lengths = [first_length] + [1 + row % 2 for row in range(1, size)]
-    ids = [7 * row % model.config.get_text_config().vocab_size for row in range(size)]
-    memory.step(ids)
-    return memory.step(ids)
+    """Logits (size, V) of the second step of `size` sequences, the first of which has first_length positions before
+    it."""
+    cache = BatchedKVCache(model, context, (size,))
+    cache.lengths = [first_length] + [1 + slot % 2 for slot in range(1, size)]
+    ids = [7 * slot % model.config.get_text_config().vocab_size for slot in range(size)]
+    cache.step(ids)
+    return cache.step(ids)  # (size, V)
 
 
 def bytes_per_position(model: PreTrainedModel) -> int:
-    """Bytes of keys and values that one position of one row takes."""
+    """Bytes of keys and values that one position of one sequence takes, over all layers."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return 2 * config.num_hidden_layers * heads * width * model.dtype.itemsize
+
+
+def _whole_blocks(positions: int) -> int:
+    """A number of positions rounded up to whole blocks."""
+    return -(-positions // BLOCK_POSITIONS) * BLOCK_POSITIONS

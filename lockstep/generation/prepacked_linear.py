@@ -1,4 +1,4 @@
-"""Linear layers of a model that only answers, laid out so that rows of a batch do not disturb each other."""
+"""Linear layers for inference on a CPU, with weights packed so that sequences of a batch hardly affect each other."""
 
 import copy
 from typing import Any
@@ -8,50 +8,52 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+PACKING_BATCH = 8  # rows of x that oneDNN optimises the layout for; any number may be multiplied
 
-class PackedLinear(nn.Module):
+
+class PrepackedLinear(nn.Module):
     """x (..., in) -> x W^T + b (..., out), with W in oneDNN's own blocked layout.
 
-    For a few rows this is faster than the default product, and a row's bits hardly ever depend on how many other rows
-    are multiplied with it.
+    For a few rows of x this is faster than the default product, and the bits of a row of the result hardly ever depend
+    on how many other rows are multiplied with it.
+
+    weight: (out, in). bias: (out,) or None.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), PACKED_ROWS)
-        self.bias = None if bias is None else bias.detach()
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), PACKING_BATCH)  # opaque
+        self.bias = None if bias is None else bias.detach()  # (out,)
 
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        return torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, "none", [], "")
-
-
-PACKED_ROWS = 8  # rows the layout is made for; any number may be multiplied
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")  # (..., out)
 
 
-def answering_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy that shares the weights, in evaluation mode and, on a CPU with oneDNN, with packed linear layers.
+def inference_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy that shares the weights, in evaluation mode and, on a CPU with oneDNN, with prepacked linear layers.
 
     The model itself stays as it is: it can still be trained and saved.
     """
     shared = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
     clone = copy.deepcopy(model, shared).eval()
-    if can_pack(model):
-        _pack(clone)
+    if can_prepack(model):
+        _prepack(clone)
     return clone
 
 
-def can_pack(model: PreTrainedModel) -> bool:
-    """Whether this PyTorch can pack, and the model is of the kind that gains: fp32 on the CPU."""
-    there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return there and model.device.type == "cpu" and model.dtype == torch.float32
+def can_prepack(model: PreTrainedModel) -> bool:
+    """Whether this PyTorch can prepack weights and the model gains from it: fp32 on a CPU."""
+    available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return available and model.device.type == "cpu" and model.dtype == torch.float32
 
 
-def _pack(module: nn.Module) -> None:
+def _prepack(module: nn.Module) -> None:
+    """Replace the linear layers below a module."""
     for name, child in module.named_children():
         if type(child) is nn.Linear:
-            setattr(module, name, PackedLinear(child.weight, child.bias))
-        elif type(child) is Conv1D:  # GPT-2 keeps its weights the other way round
+            setattr(module, name, PrepackedLinear(child.weight, child.bias))
+        elif type(child) is Conv1D:  # GPT-2 keeps its weights transposed, (in, out)
             layer: Any = child
-            setattr(module, name, PackedLinear(layer.weight.t(), layer.bias))
+            setattr(module, name, PrepackedLinear(layer.weight.t(), layer.bias))
         else:
-            _pack(child)
+            _prepack(child)

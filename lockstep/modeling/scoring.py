@@ -121,7 +121,7 @@ def score_rows(
     tokens: int = SCORING_TOKENS,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Scores:
-    """Score every row of `input_ids` and `target_start` (see batches.collate).
+    """Score every row of `input_ids` and `target_start` (see collate.collate).
 
     tokens: size of a batch. It, the order of rows and the padding change nothing but the last bits.
     processes: those that share the batches; each returns the scores of all rows, the same as one alone.

@@ -1,4 +1,4 @@
-"""Who may use the server: from where, with which key, from which other sites' pages."""
+"""Who may use the server: from which machines, with which key, from the pages of which other sites."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -7,14 +7,17 @@ from urllib.parse import urlsplit
 
 from lockstep.core.errors import LockstepError
 
-KEY_VARIABLE = "LOCKSTEP_API_KEY"  # of the environment: on a command line every user of the machine could read it
-KEY_CHARACTERS = 16
+KEY_VARIABLE = "LOCKSTEP_API_KEY"  # of the environment: other users of the machine can read command lines
+MIN_KEY_CHARACTERS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """host: the address listened on. key: what each request must show, or None. origins: other sites whose pages may
-    use the API from a browser."""
+    """Access to the server.
+
+    host: the address listened on. key: what each request must show, or None. origins: other sites whose pages may use
+    the API from a browser.
+    """
 
     host: str
     key: str | None = None
@@ -35,11 +38,12 @@ def is_loopback(host: str) -> bool:
 
 
 def check_access(host: str, key: str | None, origins: Sequence[str]) -> Access:
-    """The wanted access. Raises LockstepError where it would leave the door open."""
+    """The access that a person wants. Raises LockstepError for a poor key, an inexact origin, or other machines let in
+    without a key."""
     key = key or None
-    if key is not None and (len(key) < KEY_CHARACTERS or not key.isascii() or not key.isprintable() or " " in key):
+    if key is not None and (len(key) < MIN_KEY_CHARACTERS or not key.isascii() or not key.isprintable() or " " in key):
         raise LockstepError(
-            f"{KEY_VARIABLE} is no good key: it takes {KEY_CHARACTERS} or more letters, digits and signs.",
+            f"{KEY_VARIABLE} is no good key: it takes {MIN_KEY_CHARACTERS} or more letters, digits and signs.",
             'Make one with `python -c "import secrets; print(secrets.token_urlsafe())"`.',
         )
     if not is_loopback(host) and key is None:

@@ -1,4 +1,4 @@
-"""The Flask application: the page, what the page asks for, the API, and one form for all errors."""
+"""The Flask application: the page, the page's own endpoints, the OpenAI API, and one form for all errors."""
 
 import logging
 import time
@@ -17,18 +17,23 @@ from lockstep.server.requests import CorrectionRequest, parse_request
 from lockstep.server.security import protect
 from lockstep.server.service import Service
 
-WEB = Path(__file__).parent / "page"
+PAGE_FOLDER = Path(__file__).parent / "page"
 PAGE_FILES = ("app.js", "notices.js", "panels.js", "server.js", "store.js", "turns.js", "style.css", "icon.svg")
+HTTP_MESSAGES = {  # by status, in place of Werkzeug's own longer ones
+    404: "There is nothing at this address.",
+    405: "This address takes another method.",
+    413: "The body is too large.",
+}
 
 log = logging.getLogger("lockstep.serve")
 
 
 def create_app(service: Service, access: Access, card: list[dict[str, Any]], log_prompts: bool = False) -> Flask:
-    """The application. card: as model_panel.read_card gives it. log_prompts: write what people ask to the log."""
+    """The application. card: from card_markdown.read_card. log_prompts: write what people ask to the log."""
     app = Flask(__name__, static_folder=None)
     protect(app, access)
-    _errors(app)
-    _log(app, log_prompts)
+    _handle_errors(app)
+    _log_requests(app, log_prompts)
     app.register_blueprint(openai_api(service))
 
     @app.get("/")
@@ -51,9 +56,9 @@ def create_app(service: Service, access: Access, card: list[dict[str, Any]], log
 
     @app.post("/api/corrections")
     def correct() -> tuple[Response, int]:
-        given = parse_request(CorrectionRequest, request.get_data())
+        correction = parse_request(CorrectionRequest, request.get_data())
         try:
-            append_correction(given.question, given.answer, given.verdict)
+            append_correction(correction.question, correction.answer, correction.verdict)
         except LockstepError as error:
             log.error("a correction was not kept: %s", error)
             raise ApiError(500, "The correction could not be kept; the server's log says why.", "not_kept") from None
@@ -63,7 +68,7 @@ def create_app(service: Service, access: Access, card: list[dict[str, Any]], log
 
 
 def describe_model(service: Service, card: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the page shows about the model and offers as settings."""
+    """What the page shows about the model, and the values of its settings."""
     assistant = service.assistant
     sampling = assistant.sampling
     return {
@@ -83,13 +88,13 @@ def describe_model(service: Service, card: list[dict[str, Any]]) -> dict[str, An
 
 
 def _page_file(name: str) -> Response:
-    response = send_from_directory(WEB, name)
+    response = send_from_directory(PAGE_FOLDER, name)
     response.headers["Cache-Control"] = "no-cache"
     return response
 
 
-def _errors(app: Flask) -> None:
-    """Every error as JSON of one form; what went wrong inside goes to the log, not to the client."""
+def _handle_errors(app: Flask) -> None:
+    """Answer every error with JSON of one form; details of our own faults go to the log, not to the client."""
 
     @app.errorhandler(ApiError)
     def known(error: ApiError) -> tuple[Response, int, dict[str, str]]:
@@ -98,11 +103,10 @@ def _errors(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> tuple[Response, int, dict[str, str]]:
         status = error.code or 500
-        words = {404: "There is nothing at this address.", 405: "This address takes another method.",
-                 413: "The body is too large."}  # fmt: skip
         allowed = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if hasattr(error, "valid_methods") else {}
-        known = ApiError(status, words.get(status, error.name + "."), (error.name or "error").lower().replace(" ", "_"))
-        return jsonify(known.body()), status, allowed
+        message = HTTP_MESSAGES.get(status, f"{error.name}.")
+        code = (error.name or "error").lower().replace(" ", "_")
+        return jsonify(ApiError(status, message, code).body()), status, allowed
 
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> tuple[Response, int]:
@@ -110,8 +114,8 @@ def _errors(app: Flask) -> None:
         return jsonify(ApiError(500, "The server failed on this request.", "server_failed").body()), 500
 
 
-def _log(app: Flask, log_prompts: bool) -> None:
-    """One line a request: method, path, status, time; the body only when asked for."""
+def _log_requests(app: Flask, log_prompts: bool) -> None:
+    """Log one line a request: method, path, status, time; the body only with log_prompts."""
 
     @app.before_request
     def begin() -> None:
@@ -121,7 +125,7 @@ def _log(app: Flask, log_prompts: bool) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
-        path = ascii(request.path[:100])[1:-1]  # no line break or control character of a stranger's in the log
+        path = ascii(request.path[:100])[1:-1]  # a stranger's line breaks stay out of the log
         seconds = time.monotonic() - g.get("began", time.monotonic())
         log.info("%s %s %d %.2fs", request.method, path, response.status_code, seconds)
         return response

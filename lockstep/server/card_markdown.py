@@ -1,4 +1,4 @@
-"""The model card as plain data. The page builds its own elements from it, so no text of the card becomes markup."""
+"""The model card as plain data, from which the page builds its own elements: no text of the card becomes markup."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
-CARD_CHARACTERS = 40_000  # a longer card is cut: where the model came from the Hub, somebody else wrote it
+MAX_CARD_CHARACTERS = 40_000  # a longer card is cut: that of a model from the Hub is a stranger's
 
 
 def read_card(folder: Path) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def read_card(folder: Path) -> list[dict[str, Any]]:
         text = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    return card_sections(text[:CARD_CHARACTERS])
+    return card_sections(text[:MAX_CARD_CHARACTERS])
 
 
 def card_sections(markdown: str) -> list[dict[str, Any]]:

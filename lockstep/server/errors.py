@@ -1,15 +1,18 @@
-"""What goes wrong with a request, in the form OpenAI's clients understand: {"error": {message, type, param, code}}."""
+"""Errors of the API in the form OpenAI's clients understand: {"error": {message, type, param, code}}."""
 
 import math
 from typing import Any
 
 from lockstep.server.scheduler import RefusedError
 
-RETRY_SECONDS = 2  # what a client is asked to wait when the queue is full: about one answer's time
+RETRY_SECONDS = 2  # that a client is asked to wait when the queue is full: about one answer's time
 
 
 class ApiError(Exception):
-    """status: HTTP status. code: a short word for programs. param: the field it is about. headers: to be sent too."""
+    """An error that the client is told.
+
+    status: HTTP status. code: a short identifier for programs. param: the field it is about. headers: sent with it.
+    """
 
     def __init__(
         self, status: int, message: str, code: str, param: str | None = None, headers: dict[str, str] | None = None
@@ -19,14 +22,14 @@ class ApiError(Exception):
         self.headers = headers or {}
 
     def body(self) -> dict[str, Any]:
-        """The JSON that is sent."""
+        """The JSON body of the response."""
         kind = {401: "authentication_error", 403: "permission_error"}.get(self.status)
         kind = kind or ("invalid_request_error" if self.status < 500 else "server_error")
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
-def refusal(refused: RefusedError, seconds: float) -> ApiError:
-    """The error for a refused answer. seconds: how long an answer may take here."""
+def api_error(refused: RefusedError, seconds: float) -> ApiError:
+    """The error of the API for a request that the scheduler refused. seconds: for one answer, waiting included."""
     retry = {"Retry-After": str(RETRY_SECONDS)}
     match refused.reason:
         case "full":

@@ -1,4 +1,4 @@
-"""Requests to the API: JSON of which every field is checked before the model hears of it."""
+"""The bodies of requests to the API: JSON whose every field is checked before anything is done with it."""
 
 import json
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
@@ -9,7 +9,7 @@ from lockstep.server.errors import ApiError
 
 
 def _whole_characters(text: str) -> str:
-    """JSON can spell half a character (a lone surrogate), which no text file can hold."""
+    """The text. Raises ValueError for a lone surrogate, which JSON can spell and UTF-8 can't hold."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -18,24 +18,24 @@ def _whole_characters(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_whole_characters)]
-StopText = Annotated[Text, Field(min_length=1, max_length=200)]
+StopString = Annotated[Text, Field(min_length=1, max_length=200)]
 
 
 class Fields(BaseModel):
-    """Types are exact (no "0.7" for 0.7); fields we do not know are passed over, as clients send many."""
+    """Fields of exact types (no "0.7" for 0.7); unknown fields are skipped, as clients send many."""
 
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, frozen=True)
 
 
 class TextPart(Fields):
-    """One part of a message; only text is understood."""
+    """One part of a message; only text is accepted."""
 
     type: Literal["text"]
     text: Text
 
 
 class Message(Fields):
-    """One message. What system and developer say is not shown to the model: its template has no place for it."""
+    """One message. Those of system and developer are not shown to the model: its template has no place for them."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Text | list[TextPart] | None = None
@@ -49,13 +49,13 @@ class Message(Fields):
 
 
 class StreamOptions(Fields):
-    """include_usage: send the counts of tokens in a last frame."""
+    """Options of a stream. include_usage: send the numbers of tokens in a last event."""
 
     include_usage: bool = False
 
 
-class Generation(Fields):
-    """Settings both endpoints share; None = as the model was exported. top_k, repetition_penalty: not OpenAI's."""
+class SamplingFields(Fields):
+    """Fields that both endpoints share; None = as the model was exported. top_k, repetition_penalty: not OpenAI's."""
 
     model: Text | None = None
     stream: bool | None = None
@@ -66,19 +66,19 @@ class Generation(Fields):
     top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
-    stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = None
-    # These are understood at their neutral value only; anything else is refused rather than passed over.
+    stop: StopString | Annotated[list[StopString], Field(max_length=4)] | None = None
+    # These are accepted at their neutral value only; any other is refused, not skipped.
     n: Literal[1] | None = None
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
 
     @property
-    def stops(self) -> tuple[str, ...]:
-        """The stop texts."""
+    def stop_strings(self) -> tuple[str, ...]:
+        """The strings that end an answer."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
 
-class ChatRequest(Generation):
+class ChatRequest(SamplingFields):
     """Body of /v1/chat/completions. history_turns (not OpenAI's): earlier turns the model is shown."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
@@ -89,12 +89,12 @@ class ChatRequest(Generation):
 
     @property
     def limit(self) -> int | None:
-        """Tokens of the answer at most."""
+        """Maximum number of tokens of the answer."""
         return self.max_completion_tokens or self.max_tokens
 
 
-class CompletionRequest(Generation):
-    """Body of /v1/completions: a text, or the ids of one, to go on from."""
+class CompletionRequest(SamplingFields):
+    """Body of /v1/completions: a text, or the ids of one, to continue."""
 
     prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)] | Annotated[list[int], Field(min_length=1)]
     logprobs: Literal[0] | None = None
@@ -104,23 +104,23 @@ class CompletionRequest(Generation):
 
     @property
     def limit(self) -> int | None:
-        """Tokens of the answer at most."""
+        """Maximum number of tokens of the answer."""
         return self.max_tokens
 
 
 class CorrectionRequest(Fields):
-    """Body of /api/corrections: what a person thinks of an answer."""
+    """Body of /api/corrections: a person's verdict on an answer."""
 
     question: Annotated[Text, Field(min_length=1)]
     answer: Annotated[Text, Field(min_length=1)]
     verdict: Literal["good", "bad", "fixed"]
 
 
-Request = TypeVar("Request", bound=Fields)
+Body = TypeVar("Body", bound=Fields)
 
 
-def parse_request(kind: type[Request], body: bytes) -> Request:
-    """The body as checked fields. Raises ApiError 400 that names the first field in the way, and why."""
+def parse_request(kind: type[Body], body: bytes) -> Body:
+    """The body as checked fields. Raises ApiError 400 that names the first wrong field and what is wrong with it."""
     try:
         values = json.loads(body.decode(), parse_constant=_no_constant)
     except UnicodeDecodeError:

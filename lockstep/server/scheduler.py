@@ -1,8 +1,7 @@
-"""Many people's answers at once: one thread runs the model, and all answers in the making share each of its steps.
+"""Continuous batching: one thread runs the model, and all requests being answered share each of its steps.
 
-An answer joins at the next step boundary, leaves when it is done, and is the same token for token as if it had been
-alone (see decoding.py). Who asks waits on a ticket; a place in the queue or in the batch is given back at once when
-the ticket is cancelled.
+A request joins the batch at the next step, leaves it when its answer is finished, and gets the same tokens as if it
+were alone, see generation.decoder. Its place in the batch or the queue is free again as soon as it is cancelled.
 """
 
 import logging
@@ -12,15 +11,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 
-from lockstep.generation.decoder import Row
+from lockstep.generation.decoder import Sequence
 from lockstep.generation.engine import Answer, Engine
 from lockstep.generation.sampling import Sampling
 
-FRAME_SECONDS = 0.04  # of tokens handed over together: 25 times a second looks fluent and leaves the model its time
-JOINS = 8  # prompts that join between two steps, so that a rush does not hold up those being answered
-GONE_SECONDS = 0.25  # how often a waiting person is checked to be there still
+FLUSH_SECONDS = 0.04  # between two deliveries of tokens: 25 a second look fluent and leave the model its time
+MAX_PREFILLS = 8  # prompts that join between two steps, so that a rush does not hold up those being answered
+POLL_SECONDS = 0.25  # between two checks whether the client is still connected
+DRAIN_SECONDS = 0.02  # between two checks whether all answers have ended at a stop
 
-log = logging.getLogger("lockstep.batching")
+log = logging.getLogger("lockstep.scheduler")
 
 
 class RefusedError(Exception):
@@ -31,45 +31,48 @@ class RefusedError(Exception):
         self.reason = reason
 
 
-class GoneError(Exception):
-    """The person who asked has left."""
+class ClientGoneError(Exception):
+    """The client that waits for an answer has disconnected."""
 
 
-class Ticket:
-    """An answer that somebody waits for. Iterate `pieces` once; `answer` fills up meanwhile."""
+class GenerationRequest:
+    """A prompt to be answered, and the answer as far as it is generated.
+
+    Iterate stream() once; `answer` fills up meanwhile. seconds: for the whole answer, waiting included.
+    """
 
     def __init__(self, scheduler: "Scheduler", prompt: list[int], sampling: Sampling, seconds: float) -> None:
         self.prompt, self.sampling = prompt, sampling
         self.answer = Answer()
-        self.asked = time.monotonic()
-        self.deadline = self.asked + seconds
-        self.first: float | None = None  # seconds until the first token
+        self.submitted = time.monotonic()
+        self.deadline = self.submitted + seconds
+        self.first_token_seconds: float | None = None  # from submission to the first token
         self.cancelled = False
         self._scheduler = scheduler
-        self._spelling = scheduler.engine.spelling(self.answer, sampling)
-        self._frames: SimpleQueue[tuple[list[int], bool, str | None]] = SimpleQueue()
-        self._tokens: list[int] = []  # not handed over yet; touched by the model's thread only
-        self._handed = 0.0
+        self._detokenizer = scheduler.engine.detokenizer(self.answer, sampling)
+        self._deliveries: SimpleQueue[tuple[list[int], bool, str | None]] = SimpleQueue()  # tokens, last, refusal
+        self._undelivered: list[int] = []  # tokens; touched by the model's thread only
+        self._delivered_at = 0.0
 
-    def pieces(self, gone: Callable[[], bool] = lambda: False) -> Iterator[str]:
-        """The answer as it is made. gone: says whether nobody listens any more.
+    def stream(self, is_gone: Callable[[], bool] = lambda: False) -> Iterator[str]:
+        """The answer in text chunks while it is generated. is_gone: whether the client has disconnected.
 
-        Raises RefusedError when the answer is broken off, GoneError when nobody listens. However it ends, the place
-        is freed.
+        Raises RefusedError when the answer is broken off, ClientGoneError when the client has disconnected. However it
+        ends, the place in the batch is freed.
         """
         try:
-            while not self._spelling.ended:
+            while not self._detokenizer.finished:
                 try:
-                    tokens, last, refused = self._frames.get(timeout=GONE_SECONDS)
+                    tokens, last, refusal = self._deliveries.get(timeout=POLL_SECONDS)
                 except Empty:
-                    tokens, last, refused = [], False, None
-                if gone():
-                    raise GoneError
-                piece = self._spelling.add(tokens, last) if tokens or last else ""
-                if piece:
-                    yield piece
-                if refused and not self._spelling.ended:
-                    raise RefusedError(refused)
+                    tokens, last, refusal = [], False, None
+                if is_gone():
+                    raise ClientGoneError
+                chunk = self._detokenizer.push(tokens, last) if tokens or last else ""
+                if chunk:
+                    yield chunk
+                if refusal and not self._detokenizer.finished:
+                    raise RefusedError(refusal)
         finally:
             self.cancel()
 
@@ -79,79 +82,81 @@ class Ticket:
         self._scheduler.forget(self)
 
     def put(self, token: int, last: bool) -> None:
-        """Take the newest token; hand over what has gathered when it is time. For the model's thread."""
-        self._tokens.append(token)
+        """Take the newest token, and deliver those gathered when it is time. For the model's thread."""
+        self._undelivered.append(token)
         now = time.monotonic()
-        if self.first is None:
-            self.first = now - self.asked
-        if last or now - self._handed >= FRAME_SECONDS:
-            self._handed = now
-            self._frames.put((self._tokens, last, None))
-            self._tokens = []
+        if self.first_token_seconds is None:
+            self.first_token_seconds = now - self.submitted
+        if last or now - self._delivered_at >= FLUSH_SECONDS:
+            self._delivered_at = now
+            self._deliver(last, None)
 
-    def end(self, refused: str | None = None) -> None:
-        """End before the model does: as cut short, or as refused for a reason."""
-        self._frames.put((self._tokens, refused is None, refused))
-        self._tokens = []
+    def end(self, refusal: str | None = None) -> None:
+        """End before the model does: with the answer cut short, or refused for a reason of RefusedError."""
+        self._deliver(refusal is None, refusal)
+
+    def _deliver(self, last: bool, refusal: str | None) -> None:
+        self._deliveries.put((self._undelivered, last, refusal))
+        self._undelivered = []
 
 
 class Scheduler:
-    """Takes in prompts, runs the model in its own thread, hands out tokens.
+    """Takes requests, runs the model in a thread of its own, and hands out tokens.
 
-    places: answers in the making at most. queue: tickets that may wait for a place.
+    max_batch_size: requests answered at the same time. max_waiting: requests that may wait for a place in the batch.
     """
 
-    def __init__(self, engine: Engine, places: int, queue: int) -> None:
-        self.engine, self.places, self.queue = engine, places, queue
+    def __init__(self, engine: Engine, max_batch_size: int, max_waiting: int) -> None:
+        self.engine, self.max_batch_size, self.max_waiting = engine, max_batch_size, max_waiting
         self._changed = threading.Condition()
-        self._waiting: deque[Ticket] = deque()
-        self._going: dict[Row, Ticket] = {}
+        self._waiting: deque[GenerationRequest] = deque()
+        self._running: dict[Sequence, GenerationRequest] = {}
         self._decoder = engine.decoder()
         self._stopping = False
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._thread.start()
 
-    def submit(self, prompt: list[int], sampling: Sampling, seconds: float) -> Ticket:
-        """Ask for an answer, to be done within so many seconds.
+    def submit(self, prompt: list[int], sampling: Sampling, seconds: float) -> GenerationRequest:
+        """Ask for an answer, to be finished within so many seconds.
 
-        prompt: shorter than the model's context.
-        Raises RefusedError: 'full' when places and queue are taken, 'stopping' when the server stops.
+        prompt: ids, at least one and fewer than the model's context.
+        Raises RefusedError: 'full' when batch and queue are taken, 'stopping' when the server stops.
         """
         assert 0 < len(prompt) < self.engine.context
-        ticket = Ticket(self, prompt, sampling, seconds)
+        request = GenerationRequest(self, prompt, sampling, seconds)
         with self._changed:
             if self._stopping:
                 raise RefusedError("stopping")
-            if len(self._waiting) + len(self._going) >= self.places + self.queue:
+            if len(self._waiting) + len(self._running) >= self.max_batch_size + self.max_waiting:
                 raise RefusedError("full")
-            self._waiting.append(ticket)
+            self._waiting.append(request)
             self._changed.notify_all()
-        return ticket
+        return request
 
-    def forget(self, ticket: Ticket) -> None:
-        """Take a cancelled ticket out of the queue; one in the making leaves at the next step."""
+    def forget(self, request: GenerationRequest) -> None:
+        """Take a cancelled request out of the queue; one in the batch leaves at the next step."""
         with self._changed:
-            if ticket in self._waiting:
-                self._waiting.remove(ticket)
+            if request in self._waiting:
+                self._waiting.remove(request)
 
     def load(self) -> tuple[int, int]:
-        """How many are being answered, and how many wait."""
-        return len(self._going), len(self._waiting)
+        """Number of requests being answered, and of those waiting."""
+        return len(self._running), len(self._waiting)
 
     @property
     def stopping(self) -> bool:
-        """Whether new questions are refused because the server stops."""
+        """Whether new requests are refused because the server stops."""
         return self._stopping
 
     def stop(self, grace: float) -> None:
-        """Take no more questions; give those asked so many seconds, then end them as 'stopping'."""
+        """Refuse new requests, give the present ones `grace` seconds, then end them as 'stopping'."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
         until = time.monotonic() + grace
         while time.monotonic() < until and any(self.load()):
-            time.sleep(0.02)
+            time.sleep(DRAIN_SECONDS)
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -160,13 +165,13 @@ class Scheduler:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not (self._ended or self._waiting or self._going):
+                while not (self._ended or self._waiting or self._running):
                     self._changed.wait()
                 if self._ended:
                     break
             try:
-                self._leave()
-                self._join()
+                self._end_cancelled_and_late()
+                self._prefill()
                 self._step()
             except Exception:
                 log.exception("the model failed")
@@ -174,51 +179,51 @@ class Scheduler:
                 self._decoder = self.engine.decoder()
         self._refuse_all("stopping")
 
-    def _leave(self) -> None:
-        """Let go of answers nobody wants any more, or whose time is over."""
+    def _end_cancelled_and_late(self) -> None:
         now = time.monotonic()
-        for row, ticket in list(self._going.items()):
-            if ticket.cancelled or ticket.deadline <= now:
-                self._drop(row)
-                ticket.end()
+        for sequence, request in list(self._running.items()):
+            if request.cancelled or request.deadline <= now:
+                self._remove(sequence)
+                request.end()
         with self._changed:
-            late = [ticket for ticket in self._waiting if ticket.deadline <= now]
-            for ticket in late:
-                self._waiting.remove(ticket)
-        for ticket in late:
-            ticket.end("late")
+            late = [request for request in self._waiting if request.deadline <= now]
+            for request in late:
+                self._waiting.remove(request)
+        for request in late:
+            request.end("late")
 
-    def _join(self) -> None:
-        for _ in range(min(JOINS, self.places - len(self._going))):
+    def _prefill(self) -> None:
+        """Let waiting requests join the batch."""
+        for _ in range(min(MAX_PREFILLS, self.max_batch_size - len(self._running))):
             with self._changed:
                 if not self._waiting:
                     return
-                ticket = self._waiting[0]
-            row = self._decoder.join(ticket.prompt, ticket.sampling)
+                request = self._waiting[0]
+            sequence = self._decoder.add(request.prompt, request.sampling)
             with self._changed:  # it leaves the queue only now, so that its place is counted all the time
-                self._going[row] = ticket
-                if ticket in self._waiting:
-                    self._waiting.remove(ticket)
-            self._hand_out(row, ticket)
+                self._running[sequence] = request
+                if request in self._waiting:
+                    self._waiting.remove(request)
+            self._hand_out(sequence, request)
 
     def _step(self) -> None:
-        for row in self._decoder.step():
-            self._hand_out(row, self._going[row])
+        for sequence in self._decoder.step():
+            self._hand_out(sequence, self._running[sequence])
 
-    def _hand_out(self, row: Row, ticket: Ticket) -> None:
-        if row.finish is not None:
-            self._drop(row)
-        ticket.put(row.token, row.finish is not None)
+    def _hand_out(self, sequence: Sequence, request: GenerationRequest) -> None:
+        if sequence.finish_reason is not None:
+            self._remove(sequence)
+        request.put(sequence.token, sequence.finish_reason is not None)
 
-    def _drop(self, row: Row) -> None:
-        self._decoder.leave(row)
+    def _remove(self, sequence: Sequence) -> None:
+        self._decoder.remove(sequence)
         with self._changed:
-            del self._going[row]
+            del self._running[sequence]
 
     def _refuse_all(self, reason: str) -> None:
         with self._changed:
-            tickets = [*self._going.values(), *self._waiting]
-            self._going.clear()
+            requests = [*self._running.values(), *self._waiting]
+            self._running.clear()
             self._waiting.clear()
-        for ticket in tickets:
-            ticket.end(reason)
+        for request in requests:
+            request.end(reason)

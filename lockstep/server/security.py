@@ -1,4 +1,4 @@
-"""The access that was wanted, kept up for each request; and headers that tie a browser's hands."""
+"""Access checks on each request, and response headers that restrict what a browser does with the page."""
 
 import hmac
 from urllib.parse import urlsplit
@@ -8,7 +8,7 @@ from flask import Flask, Response, request
 from lockstep.server.access import Access
 from lockstep.server.errors import ApiError
 
-BODY_BYTES = 64 * 1024  # of a request
+MAX_BODY_BYTES = 64 * 1024  # of a request
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -34,13 +34,13 @@ HEADERS = {
 
 
 def protect(app: Flask, access: Access) -> None:
-    """Check each request to the app before anything else does, and put the headers on each answer."""
-    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES
+    """Check each request before the app handles it, and put the headers on each response."""
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
 
     @app.before_request
     def check() -> None:
         _check_host(access)
-        if request.method == "OPTIONS":  # a browser asks what it may; flask-cors or nobody answers
+        if request.method == "OPTIONS":  # CORS preflight: flask-cors or nobody answers
             return
         _check_origin(access)
         guarded = request.path.startswith(("/v1/", "/api/"))
@@ -51,7 +51,7 @@ def protect(app: Flask, access: Access) -> None:
             raise ApiError(415, "Content-Type must be application/json.", "not_json")
 
     @app.after_request
-    def tie(response: Response) -> Response:
+    def add_headers(response: Response) -> Response:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         if not access.origins:
@@ -65,7 +65,7 @@ def protect(app: Flask, access: Access) -> None:
 
 
 def _check_host(access: Access) -> None:
-    """A page elsewhere can make its own name point to this machine (DNS rebinding); its name betrays it."""
+    """Refuse other host names on loopback: a foreign page can make its own name point here (DNS rebinding)."""
     if not access.loopback:
         return
     try:
@@ -85,7 +85,7 @@ def _check_origin(access: Access) -> None:
 
 
 def _check_key(key: str) -> None:
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), key.encode()):
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), key.encode()):
         message = "A key is needed: send it as Authorization: Bearer KEY."
         raise ApiError(401, message, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})

@@ -1,6 +1,6 @@
 """Callbacks of the training loop, one job each: curves, best weights, early stopping, progress line, checkpoints, stop.
 
-Trainer calls them in the order in which they were added, and some rely on it; see training.make_trainer.
+Trainer calls them in the order in which they were added, and some rely on it; see trainer.make_trainer.
 """
 
 import time
@@ -89,7 +89,7 @@ class Progress(TrainerCallback):
         loss = self.run_state.curves.epochs[-1].get("validation_loss")
         validation = f"validation loss {loss:.3f}, " if loss is not None else ""
         epoch = f"epoch {state.epoch:.1f} of {state.num_train_epochs}"
-        self.line.update(state.global_step, f"{epoch}, {validation}{tokens_per_second:,.0f} tokens/s,")
+        self.line.advance(state.global_step, f"{epoch}, {validation}{tokens_per_second:,.0f} tokens/s,")
 
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.line is not None:

@@ -16,7 +16,7 @@ GOOD_FIT = "good fit: validation loss had levelled out"
 
 
 def fit_metrics(epochs: list[dict[str, float]], best: int, kept: int) -> dict[str, Any]:
-    """The metrics of metrics/train.json that follow from per-epoch losses (see curves.Curves).
+    """The metrics of metrics/train.json that follow from per-epoch losses (see learning_curves.Curves).
 
     best: index of the epoch with the lowest validation loss. kept: index of the epoch whose weights the model has.
     """

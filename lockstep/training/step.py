@@ -23,7 +23,7 @@ LONGEST_PROBE = 64  # tokens
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
-    """layout: how rows are arranged in a batch (see batches.collate). fused: whether output_loss computes the loss."""
+    """layout: how rows are arranged in a batch (see collate.collate). fused: whether output_loss computes the loss."""
 
     layout: Layout
     fused: bool

@@ -34,7 +34,7 @@ def attend(
     """Causal attention, row by row where `attention_mask` holds cu_seqlens; else Transformers' own for 'sdpa'.
 
     query (B, heads, T, D), key and value (B, fewer or as many heads, T, D); returns (B, T, heads, D). The longest row
-    of a line comes first, as batches.collate arranges them. Raises NotImplementedError for attention dropout, sliding
+    of a line comes first, as collate.collate arranges them. Raises NotImplementedError for attention dropout, sliding
     windows and soft-capping.
     """
     if attention_mask is None or attention_mask.dtype != torch.int32:

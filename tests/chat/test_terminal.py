@@ -1,42 +1,20 @@
-"""The terminal and the pipe: keys, line breaks, colours, what is shown and what is not."""
+"""The terminal: keys, history, colours, and what is shown beside the prompt."""
 
 import io
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
+from scripted_chat import RecordingChat
 
-from lockstep.chat.stdin import JsonScreen, TextScreen, answer_lines
 from lockstep.chat.terminal import TerminalScreen, talk
-from lockstep.chat.word_wrap import WordWrap
 from lockstep.core.errors import LockstepError
 
 ENTER, ALT_ENTER, CTRL_C, CTRL_D = "\r", "\x1b\r", "\x03", "\x04"
-
-
-class Listener:
-    """A chat that notes the lines it gets; some lines make it fail."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.prefill = ""
-
-    def handle(self, line: str) -> bool:
-        self.lines.append(line)
-        if line == "wrong":
-            raise LockstepError("That is wrong.", "Do it right.")
-        if line == "stop":
-            raise KeyboardInterrupt
-        if line == "edit":
-            self.prefill = "/fix old"
-        return line != "exit"
 
 
 @pytest.fixture
@@ -44,7 +22,7 @@ def typed(tmp_path: Path) -> Iterator[Callable[[str], tuple[list[str], str]]]:
     """Type keys into a chat; gives the lines it got and what was shown beside the prompt."""
 
     def run(keys: str) -> tuple[list[str], str]:
-        chat, out = Listener(), io.StringIO()
+        chat, out = RecordingChat(), io.StringIO()
         with create_pipe_input() as keyboard, create_app_session(keyboard, DummyOutput()):
             keyboard.send_text(keys)
             talk(chat, TerminalScreen(out=out), tmp_path / "state" / "history")  # type: ignore[arg-type]
@@ -53,43 +31,8 @@ def typed(tmp_path: Path) -> Iterator[Callable[[str], tuple[list[str], str]]]:
     return run
 
 
-def screened(text: str, width: int) -> str:
-    """What a terminal shows of text written through WordWrap character by character."""
-    out = io.StringIO()
-    wrap = WordWrap(out, width)
-    for character in text:
-        wrap.write(character)
-    lines = [""]
-    for part in re.split(r"(\x1b\[\d+D\x1b\[K|\n)", out.getvalue()):
-        if part == "\n":
-            lines.append("")
-        elif moved := re.match(r"\x1b\[(\d+)D", part):
-            lines[-1] = lines[-1][: -int(moved[1])]
-        else:
-            lines[-1] += part
-    return "\n".join(line.rstrip() for line in lines)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("one two three", "  one two\n  three"),
-        ("exactly 10 now", "  exactly 10\n  now"),
-        ("abcdefghijklm no", "  abcdefghij\n  klm no"),
-        ("a\n\nb", "  a\n\n  b"),
-        ("one\x1b[31m\x07 two", "  one[31m\n  two"),
-    ],
-)
-def test_lines_break_between_words_and_control_characters_are_taken_out(text: str, shown: str) -> None:
-    assert screened(text, width=10) == shown
-
-
-def test_wide_characters_take_two_columns() -> None:
-    assert screened("日本語日本語", width=10) == "  日本語日本\n  語"
-
-
 def test_exit_and_ctrl_d_end_with_thanks(typed: Callable[[str], tuple[list[str], str]]) -> None:
-    assert typed(f"exit{ENTER}") == (["exit"], "  Thank you for the talk. Goodbye!\n\n")
+    assert typed(f"exit{ENTER}") == ([], "  Thank you for the talk. Goodbye!\n\n")
     assert typed(CTRL_D) == ([], "  Thank you for the talk. Goodbye!\n\n")
 
 
@@ -113,13 +56,13 @@ def test_ctrl_c_empties_the_line_and_stops_an_answer_but_not_the_chat(
     assert shown.startswith("  stopped\n")
 
 
-def test_a_mistake_is_told_in_one_line_and_the_chat_goes_on(typed: Callable[[str], tuple[list[str], str]]) -> None:
+def test_a_mistake_is_shown_in_one_line_and_the_chat_goes_on(typed: Callable[[str], tuple[list[str], str]]) -> None:
     lines, shown = typed(f"wrong{ENTER}next{ENTER}{CTRL_D}")
     assert lines == ["wrong", "next"]
     assert shown.startswith("  That is wrong. Do it right.\n\n")
 
 
-def test_an_answer_to_put_right_is_laid_into_the_next_line(typed: Callable[[str], tuple[list[str], str]]) -> None:
+def test_a_draft_is_what_the_next_line_begins_with(typed: Callable[[str], tuple[list[str], str]]) -> None:
     assert typed(f"edit{ENTER}er{ENTER}{CTRL_D}")[0] == ["edit", "/fix older"]
 
 
@@ -135,7 +78,7 @@ def test_the_history_of_one_chat_is_there_in_the_next(
     assert (tmp_path / "state" / "history").stat().st_mode & 0o777 == 0o600
 
 
-def test_without_a_place_for_history_one_can_still_talk(
+def test_history_that_cannot_be_written_does_not_end_the_chat(
     typed: Callable[[str], tuple[list[str], str]], tmp_path: Path
 ) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
@@ -177,36 +120,3 @@ def test_a_long_meaning_goes_on_below_itself(monkeypatch: pytest.MonkeyPatch) ->
     assert screen.out.getvalue() == (  # type: ignore[attr-defined]
         "  /save FILE  write the\n              conversation\n  /quit       end\n\n"
     )
-
-
-def test_piped_lines_are_answered_one_by_one_up_to_exit() -> None:
-    chat = Listener()
-    answer_lines(chat, io.BytesIO("\ufeffone\r\n\n  \nzwölf\nexit\nnever".encode()))  # type: ignore[arg-type]
-    assert chat.lines == ["one", "zwölf", "exit"]
-
-
-@pytest.mark.parametrize(
-    ("piped", "message"),
-    [(b"one\nwrong\n", "Standard input, line 2: That is wrong"), (b"\n\xff\n", "line 2: not UTF-8 text")],
-)
-def test_a_piped_line_that_can_not_be_answered_is_named(piped: bytes, message: str) -> None:
-    with pytest.raises(LockstepError, match=message):
-        answer_lines(Listener(), io.BytesIO(piped))  # type: ignore[arg-type]
-
-
-def test_text_goes_to_standard_output_and_notes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
-    screen = TextScreen()
-    screen.stream("A?", iter(["one", " two"]))
-    screen.ended("A?", SimpleNamespace())  # type: ignore[arg-type]
-    screen.table([("a", "b")])
-    assert capsys.readouterr() == ("one two\n", "chat: a  b\n")
-
-
-def test_json_has_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    screen = JsonScreen()
-    outcome: Any = SimpleNamespace(finish="length", tokens=2)
-    screen.stream("Ä?", iter(["one\n", "two"]))
-    screen.ended("Ä?", outcome)
-    out = capsys.readouterr().out
-    assert out.count("\n") == 1
-    assert json.loads(out) == {"question": "Ä?", "answer": "one\ntwo", "finish": "length", "tokens": 2}

@@ -11,11 +11,11 @@ from lockstep.artifacts.prompt import Prompt
 from lockstep.chat.transcript import save_transcript
 from lockstep.core.errors import LockstepError
 from lockstep.generation.conversation import Conversation, Turn
-from lockstep.generation.engine import Sampling
+from lockstep.generation.sampling import Sampling
 
 
 def conversation(*turns: tuple[str, str], kind: Any = "qa") -> Conversation:
-    """One with a model that can't answer, for it need not."""
+    """A conversation whose model can't answer: no test here asks it."""
     assistant: Any = SimpleNamespace(name="tiny", prompt=Prompt(kind))
     return Conversation(assistant, Sampling(temperature=0.5), [Turn(*turn) for turn in turns])
 
@@ -44,7 +44,7 @@ def test_a_continued_text_is_saved_as_one_text(tmp_path: Path) -> None:
     assert "There was a fox.\n" in (tmp_path / "talk.md").read_text()
 
 
-def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LockstepError, match=r"saved as \.md, \.json or \.jsonl, not \.pdf"):
+def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LockstepError, match=r"talk\.pdf: .*\.md, \.json or \.jsonl"):
         save_transcript(tmp_path / "talk.pdf", conversation(("A?", "one")))
     assert list(tmp_path.iterdir()) == []

@@ -161,7 +161,7 @@ def test_without_a_terminal_progress_is_a_plain_line_now_and_then(
     with ProgressLine("train", 100) as line:
         for step in range(1, 41):
             clock[0] += 1
-            line.update(step, "epoch 1,")
+            line.advance(step, "epoch 1,")
     assert capsys.readouterr().out == (
         "train      15%  epoch 1,  1 min 25 s left\ntrain      30%  epoch 1,  1 min 10 s left\n"
     )
@@ -174,9 +174,9 @@ def test_in_a_terminal_one_line_is_written_over_and_taken_away(
     monkeypatch.setattr(sys, "stdout", screen)
     with ProgressLine("train", 10) as line:
         clock[0] += 5
-        line.update(5, "half,")
+        line.advance(5, "half,")
         clock[0] += 0.1
-        line.update(6, "too soon,")
+        line.advance(6, "too soon,")
     assert screen.getvalue() == "\r\x1b[2Ktrain      50%  half,  5 s left\r\x1b[2K"
 
 
@@ -185,7 +185,7 @@ def test_after_a_resume_the_time_left_counts_only_what_was_done_since(
 ) -> None:
     line = ProgressLine("train", 100, start=80)
     clock[0] += 20
-    line.update(80, "nothing new,")
+    line.advance(80, "nothing new,")
     clock[0] += 20
-    line.update(90, "ten steps in 40 s,")
+    line.advance(90, "ten steps in 40 s,")
     assert "  0 s left" in capsys.readouterr().out.splitlines()[0]

@@ -64,7 +64,7 @@ def test_piped_questions_get_json_answers_equal_to_those_of_generate_response(pr
 
 
 def test_help_comes_without_loading_torch() -> None:
-    code = "import sys; from stages.chat import parser; parser(); print({'torch', 'prompt_toolkit'} & set(sys.modules))"
+    code = "import sys; from stages.chat import argument_parser; argument_parser(); print({'torch', 'prompt_toolkit'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
@@ -85,19 +85,16 @@ def test_one_question_on_the_command_line(
 
 def test_a_missing_export_says_what_to_run(tmp_path: Path) -> None:
     done = run(tmp_path, "--question", "What?")
-    assert done.returncode == 2
-    assert done.stdout == b""
-    assert done.stderr.decode().splitlines() == ["error: models/export holds no model yet. Run `make repro` first."]
+    (line,) = done.stderr.decode().splitlines()
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert line.startswith("error: models/export ") and "`make repro`" in line
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--model", "./nowhere", "--question", "a"],
-            r"\./nowhere is no model folder: nowhere/config\.json is missing",
-        ),
-        (["--temperature", "hot", "--question", "a"], "temperature = hot: allowed is 0 or a number"),
+        (["--model", "./nowhere", "--question", "a"], r"\./nowhere .* nowhere/config\.json"),
+        (["--temperature", "hot", "--question", "a"], "temperature = hot: allowed is "),
         (["--question", "  "], "The question is empty"),
     ],
 )
@@ -139,5 +136,5 @@ def test_a_damaged_model_ends_the_chat_at_the_first_question(project: Path) -> N
     broken = project / "broken"
     broken.mkdir()
     (broken / "config.json").write_text("{}")
-    with pytest.raises(LockstepError, match=r"broken: config\.json names no model_type"):
+    with pytest.raises(LockstepError, match=r"broken: config\.json"):
         typed_into("What is it?\rexit\r", model="broken")

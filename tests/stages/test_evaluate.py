@@ -2,17 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from projects import Project, hashes
 
-from lockstep.artifacts.records import Question, Record, Text
+from lockstep.artifacts.records import Question, Text, iterate_records, read_records, write_records
 from lockstep.core.checksums import write_manifest
 from lockstep.core.errors import LockstepError
-from lockstep.data.prepare_outputs import split_records
+from lockstep.data.prepare_outputs import write_splits
 from lockstep.evaluation.answers import draw_questions, samples_markdown
 from lockstep.evaluation.memorization import verbatim_metrics
 from lockstep.evaluation.retrieval_baseline import nearest_questions
@@ -53,12 +52,12 @@ def test_a_second_evaluation_writes_the_same_bytes(after: Project) -> None:
 def test_a_planted_leak_is_counted_by_prepare_and_stops_evaluate(after: Project) -> None:
     before = hashes("metrics/evaluate.json")
 
-    def leaking(spool: Any, rows: Any, kind: str, split: str) -> Iterator[Record]:
-        if split == "test":
-            yield next(split_records(spool, rows, kind, "train"))
-        yield from split_records(spool, rows, kind, split)
+    def leaking(paths: dict[str, Path], *arguments: Any) -> dict[str, int]:
+        sizes = write_splits(paths, *arguments)
+        learnt = next(iterate_records(paths["train"]))
+        return sizes | {"test": write_records(paths["test"], [learnt, *read_records(paths["test"])])}
 
-    after.monkeypatch.setattr("lockstep.data.prepare_outputs.split_records", leaking)
+    after.monkeypatch.setattr("lockstep.data.prepare_outputs.write_splits", leaking)
     after.run("prepare")
     assert after.json("metrics/prepare.json")["leakage"]["questions"] == 1
     message = r"Held-out rows were seen in training: 1 questions.* Run `make prepare` to split the data again\.$"

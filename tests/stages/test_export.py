@@ -182,7 +182,7 @@ def test_the_card_of_a_text_model_says_what_it_does() -> None:
     [
         ("gpt2", "gpt2", "Its base is `gpt2` of the Hugging Face Hub."),
         ("someone/gpt2", "someone/gpt2", "Its base is `someone/gpt2` of the Hugging Face Hub."),
-        ("./models/base", None, "Its base is the model in the folder `./models/base`."),
+        ("./models/base", None, "Its base is the model in the folder `models/base`."),
         ("/home/me/secret/base", None, "Its base is the model in the folder `base`."),
         ("scratch", None, "It was trained from random weights;"),
     ],

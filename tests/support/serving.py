@@ -1,4 +1,5 @@
-"""What tests of the server share: a two-layer model with random weights, an app around it, a server in a thread."""
+"""What tests of generation and the server share: a two-layer model with random weights, an app around it, a server in a
+thread."""
 
 import json
 import threading
@@ -9,13 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from flask import Flask
 from transformers import AutoModelForCausalLM, GenerationConfig, GPT2Config
 
 from lockstep.artifacts.prompt import Prompt, write_prompt
-from lockstep.generation.conversation import Assistant
-from lockstep.generation.engine import Engine
+from lockstep.generation.conversation import Assistant, Conversation
+from lockstep.generation.decoder import Decoder, Sequence
+from lockstep.generation.engine import Answer, Engine
 from lockstep.generation.sampling import Sampling
 from lockstep.modeling.model import save_model
 from lockstep.pretrained.tokenizer import train_tokenizer
@@ -59,7 +62,7 @@ def engine() -> Engine:
 
 def assistant(kind: str = "qa", **sampling: Any) -> Assistant:
     """The model to talk to, named tiny."""
-    settings = Sampling(max_new_tokens=12, repetition_penalty=1.1).but(**sampling)
+    settings = Sampling(max_new_tokens=12, repetition_penalty=1.1).replace(**sampling)
     return Assistant(engine(), Prompt(kind=kind), settings, 0, "tiny")  # type: ignore[arg-type]
 
 
@@ -67,15 +70,15 @@ def assistant(kind: str = "qa", **sampling: Any) -> Assistant:
 def app_of(
     access: Access | None = None,
     kind: str = "qa",
-    places: int = 8,
-    queue: int = 8,
+    max_batch_size: int = 8,
+    max_waiting: int = 8,
     seconds: float = 30,
     card: str = "",
     **sampling: Any,
 ) -> Iterator[tuple[Flask, Service]]:
     """An application with a scheduler that ends with the block."""
-    talking = assistant(kind, **sampling)
-    service = Service(talking, Scheduler(talking.engine, places, queue), seconds, 0)
+    model = assistant(kind, **sampling)
+    service = Service(model, Scheduler(model.engine, max_batch_size, max_waiting), seconds, 0)
     try:
         yield create_app(service, access or Access("127.0.0.1"), card_sections(card)), service
     finally:
@@ -102,19 +105,44 @@ def chat(question: str = "what is a mean?", **fields: Any) -> dict[str, Any]:
 
 
 def events(body: bytes) -> list[dict[str, Any]]:
-    """Frames of a stream that must end with [DONE], or with an error."""
-    frames = [part.removeprefix(b"data: ") for part in body.split(b"\n\n") if part]
+    """The JSON of each event of a stream that must end with [DONE], or with an error."""
+    parts = [part.removeprefix(b"data: ") for part in body.split(b"\n\n") if part]
     assert body.endswith(b"\n\n")
-    if frames[-1] == b"[DONE]":
-        frames.pop()
+    if parts[-1] == b"[DONE]":
+        parts.pop()
     else:
-        assert "error" in json.loads(frames[-1])
-    return [json.loads(frame) for frame in frames]
+        assert "error" in json.loads(parts[-1])
+    return [json.loads(part) for part in parts]
 
 
-def said(frames: list[dict[str, Any]]) -> str:
-    """The text of a chat's frames."""
-    return "".join(choice["delta"].get("content", "") for frame in frames for choice in frame.get("choices", []))
+def content(chunks: list[dict[str, Any]]) -> str:
+    """The text of a chat's events."""
+    return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk.get("choices", []))
+
+
+def alone(prompt: list[int], sampling: Sampling) -> Answer:
+    """The answer to one prompt with nothing beside it."""
+    answer = Answer()
+    list(engine().stream_into(answer, prompt, sampling))
+    return answer
+
+
+def conversation_answer(question: str, kind: str = "qa", **sampling: Any) -> str:
+    """What a conversation in the terminal answers to a first question."""
+    model = assistant(kind, **sampling)
+    answer = "".join(Conversation(model, model.sampling).ask(question))
+    return answer.strip() if kind == "qa" else answer
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.02) -> None:
+    """Make each step of the decoder take so much longer."""
+    step = Decoder.step
+
+    def slow_step(self: Decoder) -> list[Sequence]:
+        time.sleep(seconds)
+        return step(self)
+
+    monkeypatch.setattr(Decoder, "step", slow_step)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 5) -> bool:

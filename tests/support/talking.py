@@ -1,15 +1,10 @@
-"""What the tests of the page share: a site that comes and goes, a page of it, and how to talk there."""
+"""What the tests of the page share: a site that can go away and come back, a page of it, and how to chat there."""
 
-import time
 from contextlib import ExitStack
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
-from serving import app_of, assistant, served
-
-from lockstep.generation.conversation import Conversation
-from lockstep.generation.decoder import Decoder
+from serving import app_of, conversation_answer, served
 
 
 class Site:
@@ -42,7 +37,7 @@ def ask(page: Page, question: str) -> None:
 
 
 def answers(page: Page) -> Any:
-    return page.locator(".answer .said")
+    return page.locator(".answer .text")
 
 
 def finished(page: Page, count: int = 1) -> None:
@@ -50,10 +45,4 @@ def finished(page: Page, count: int = 1) -> None:
 
 
 def expected(question: str) -> str:
-    talk = assistant(max_new_tokens=40)
-    return "".join(Conversation(talk, talk.sampling).ask(question)).strip()
-
-
-def slow(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.1) -> None:
-    step = Decoder.step
-    monkeypatch.setattr(Decoder, "step", lambda self: (time.sleep(seconds), step(self))[1])
+    return conversation_answer(question, max_new_tokens=40)

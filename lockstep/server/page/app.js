@@ -1,4 +1,4 @@
-// The page: asks, shows answers as they come, and keeps what was said.
+// The page: asks questions, streams answers, and keeps conversations in the browser.
 
 import { announce, copy, toast } from "./notices.js";
 import { applyTheme, listConversations, setUpPanels, setUpSettings, showModel, uncoverTalk } from "./panels.js";
@@ -8,12 +8,12 @@ import { finishAnswer, noteOf, openEditor, setBusy, showText, turnElement } from
 
 const byId = (id) => document.getElementById(id);
 const [talk, turns, field] = [byId("talk"), byId("turns"), byId("question")];
-const KEPT_EVERY = 1000; // milliseconds between two copies kept of an answer on its way
-const LOOK_EVERY = 2000; // milliseconds between two looks for a server that has gone
+const SAVE_EVERY = 1000; // milliseconds between two saved copies of an answer that is being generated
+const RETRY_EVERY = 2000; // milliseconds between two attempts to reach a server that has gone
 
 let model = { name: "", kind: "qa", context: 0, settings: {}, card: [] };
 let conversation = newConversation();
-let running = null; // AbortController of the answer on its way
+let running = null; // AbortController of the answer that is being generated
 
 const atEnd = () => talk.scrollHeight - talk.scrollTop - talk.clientHeight < 80;
 
@@ -24,9 +24,9 @@ function scrollToEnd() {
 // ---- conversations
 
 function keep() {
-  const how = keepConversation(conversation);
-  if (how === "shortened") toast("The browser's memory was full: the oldest conversations went");
-  if (how === "lost") toast("This browser keeps nothing, so a reload will forget the conversation");
+  const outcome = keepConversation(conversation);
+  if (outcome === "shortened") toast("The browser's memory was full: the oldest conversations went");
+  if (outcome === "lost") toast("This browser keeps nothing, so a reload will forget the conversation");
   list();
 }
 
@@ -71,9 +71,9 @@ function show() {
 // ---- asking
 
 function messages(upTo) {
-  const said = conversation.turns.slice(0, upTo).filter((turn) => turn.answer);
+  const answered = conversation.turns.slice(0, upTo).filter((turn) => turn.answer);
   const count = readSettings().history_turns ?? model.settings.history_turns ?? 0;
-  const shown = model.kind === "qa" && count > 0 ? said.slice(-count) : [];
+  const shown = model.kind === "qa" && count > 0 ? answered.slice(-count) : [];
   const earlier = shown.flatMap((turn) => [
     { role: "user", content: turn.question },
     { role: "assistant", content: turn.fixed ?? turn.answer },
@@ -90,10 +90,10 @@ async function askNow(question) {
 }
 
 async function answer(turn) {
-  const mine = (running = new AbortController());
-  const where = conversation;
+  const controller = (running = new AbortController());
+  const ownConversation = conversation; // another may be open by the time the answer ends
   const item = turns.lastElementChild;
-  let kept = performance.now();
+  let savedAt = performance.now();
   turn.answer = "";
   turn.note = "";
   delete turn.verdict;
@@ -103,31 +103,31 @@ async function answer(turn) {
   showRunning(true);
   announce("The model is answering");
   try {
-    const end = await ask(messages(where.turns.length - 1), readSettings(), (piece) => {
+    const end = await ask(messages(ownConversation.turns.length - 1), readSettings(), (chunk) => {
       const follow = atEnd();
-      turn.answer += piece;
+      turn.answer += chunk;
       showText(item, turn.answer);
       if (follow) scrollToEnd();
-      if (performance.now() - kept > KEPT_EVERY && conversation === where) {
-        kept = performance.now();
+      if (performance.now() - savedAt > SAVE_EVERY && conversation === ownConversation) {
+        savedAt = performance.now();
         keep();
       }
-    }, mine.signal);
+    }, controller.signal);
     turn.note = noteOf(end, turn);
     announce(turn.answer || turn.note);
   } catch (error) {
     turn.note = problemOf(error);
     announce(turn.note);
   }
-  if (running === mine) {
+  if (running === controller) {
     running = null;
     showRunning(false);
   }
   setBusy(item, false);
   finishAnswer(item.querySelector(".answer"), turn, model.kind, true);
-  if (conversation === where) keep();
-  else keepConversation(where);
-  if (conversation === where) scrollToEnd();
+  if (conversation === ownConversation) keep();
+  else keepConversation(ownConversation);
+  if (conversation === ownConversation) scrollToEnd();
 }
 
 function problemOf(error) {
@@ -143,12 +143,12 @@ function stop() {
   showRunning(false);
 }
 
-function showRunning(is) {
+function showRunning(isRunning) {
   const focused = document.activeElement;
-  const hadFocus = [byId("stop"), byId("send")].includes(focused) || (is && turns.contains(focused));
-  byId("stop").hidden = !is;
-  byId("send").hidden = is;
-  if (hadFocus) byId(is ? "stop" : "send").focus();
+  const hadFocus = [byId("stop"), byId("send")].includes(focused) || (isRunning && turns.contains(focused));
+  byId("stop").hidden = !isRunning;
+  byId("send").hidden = isRunning;
+  if (hadFocus) byId(isRunning ? "stop" : "send").focus();
 }
 
 // ---- buttons of a turn
@@ -167,15 +167,15 @@ const ACTIONS = {
 function edit(turn, item) {
   stop();
   const index = conversation.turns.indexOf(turn);
-  const place = item.querySelector(".question") ?? item.querySelector(".answer");
-  place.classList.add("editing");
-  const hidden = [...place.children];
+  const container = item.querySelector(".question") ?? item.querySelector(".answer");
+  container.classList.add("editing");
+  const hidden = [...container.children];
   for (const child of hidden) child.hidden = true;
-  openEditor(place, turn.question, "The question", "Ask again", (text) => {
-    place.classList.remove("editing");
+  openEditor(container, turn.question, "The question", "Ask again", (text) => {
+    container.classList.remove("editing");
     for (const child of hidden) child.hidden = false;
     if (text === null) {
-      place.querySelector('[data-action="edit"]')?.focus();
+      container.querySelector('[data-action="edit"]')?.focus();
       return;
     }
     conversation.turns.length = index;
@@ -185,11 +185,11 @@ function edit(turn, item) {
 }
 
 function fix(turn, item) {
-  const place = item.querySelector(".answer");
-  if (place.querySelector(".editor")) return;
-  openEditor(place, turn.fixed ?? turn.answer, "The right answer", "Keep", (text) => {
+  const container = item.querySelector(".answer");
+  if (container.querySelector(".editor")) return;
+  openEditor(container, turn.fixed ?? turn.answer, "The right answer", "Keep", (text) => {
     if (text !== null) judge(turn, item, "fixed", text);
-    else place.querySelector('[data-action="fix"]')?.focus();
+    else container.querySelector('[data-action="fix"]')?.focus();
   });
 }
 
@@ -214,7 +214,7 @@ async function judge(turn, item, verdict, text) {
 
 // ---- the server
 
-async function meet() {
+async function connect() {
   try {
     model = await describeModel();
   } catch (error) {
@@ -248,10 +248,10 @@ async function waitForServer() {
   waiting = true;
   byId("banner").textContent = "The server can't be reached. This page looks for it again and again.";
   byId("banner").hidden = false;
-  do await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
+  do await new Promise((resolve) => setTimeout(resolve, RETRY_EVERY));
   while (!(await isThere()));
   waiting = false;
-  await meet();
+  await connect();
   announce("The server is back");
 }
 
@@ -285,15 +285,15 @@ function wire() {
     const index = item ? [...turns.children].indexOf(item) : -1;
     if (index >= 0) ACTIONS[button.dataset.action]?.(conversation.turns[index], item);
   });
-  addEventListener("storage", list); // another tab kept something
+  addEventListener("storage", list); // another tab saved something
   addEventListener("pagehide", () => running && keepConversation(conversation));
 }
 
 applyTheme();
 wire();
 setUpPanels();
-setUpSettings(meet);
+setUpSettings(connect);
 conversation = readConversations()[0] ?? conversation;
 show();
 field.focus();
-await meet();
+await connect();

@@ -1,4 +1,4 @@
-// Short words to the person: shown for a moment, and read aloud by screen readers.
+// Short notices: shown for a moment, and read aloud by screen readers.
 
 let timer = 0;
 
@@ -9,12 +9,12 @@ export function announce(text) {
 
 /** Show for a moment, and read aloud. */
 export function toast(text) {
-  const place = document.getElementById("toast");
-  place.textContent = text;
-  place.classList.add("shown");
+  const box = document.getElementById("toast");
+  box.textContent = text;
+  box.classList.add("shown");
   announce(text);
   clearTimeout(timer);
-  timer = setTimeout(() => place.classList.remove("shown"), 2500);
+  timer = setTimeout(() => box.classList.remove("shown"), 2500);
 }
 
 /** Copy to the clipboard, and say how that went. */

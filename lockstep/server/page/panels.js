@@ -1,4 +1,4 @@
-// The panels at the sides: conversations, settings, the model.
+// The side panels: conversations, settings, the model.
 
 import { keepKey, keepSettings, keepTheme, readKey, readSettings, readTheme } from "./store.js";
 import { element } from "./turns.js";
@@ -7,7 +7,7 @@ const byId = (id) => document.getElementById(id);
 const darkSystem = matchMedia("(prefers-color-scheme: dark)");
 const wide = matchMedia("(min-width: 60rem)");
 
-/** Colours as the person wishes, or as the system does. */
+/** Apply the colours that the person chose, or else the system's. */
 export function applyTheme() {
   const theme = readTheme();
   document.documentElement.dataset.theme = theme === "auto" ? (darkSystem.matches ? "dark" : "light") : theme;
@@ -32,12 +32,12 @@ export function setUpPanels() {
       if (event.target === panel && panel.matches(":modal")) panel.close(); // the backdrop was clicked
     });
   }
-  const place = () => {
+  const arrange = () => {
     byId("conversations").close();
     if (wide.matches) showBeside();
   };
-  wide.addEventListener("change", place);
-  place();
+  wide.addEventListener("change", arrange);
+  arrange();
 }
 
 function showBeside() {
@@ -59,16 +59,16 @@ export function listConversations(conversations, current, choose, remove) {
       const open = element("button", { type: "button", className: "open", textContent: title });
       if (conversation.id === current) open.setAttribute("aria-current", "true");
       open.addEventListener("click", () => choose(conversation.id));
-      const away = element("button", { type: "button", className: "icon", ariaLabel: `Delete ${title}` });
-      away.append(byId("conversations").querySelector("svg").cloneNode(true));
-      away.addEventListener("click", () => remove(conversation.id));
-      return element("li", {}, open, away);
+      const deleteButton = element("button", { type: "button", className: "icon", ariaLabel: `Delete ${title}` });
+      deleteButton.append(byId("conversations").querySelector("svg").cloneNode(true));
+      deleteButton.addEventListener("click", () => remove(conversation.id));
+      return element("li", {}, open, deleteButton);
     }),
   );
 }
 
-/** Fields hold what the person has set, and show the model's own values in grey; changed(settings) hears of changes. */
-export function setUpSettings(changed) {
+/** Fill the fields of the settings and save what the person changes in them. onKey() is called for a new key. */
+export function setUpSettings(onKey) {
   const form = byId("settings-form");
   const fields = [...form.querySelectorAll("input[name]")];
   const show = () => {
@@ -80,13 +80,13 @@ export function setUpSettings(changed) {
       keepTheme(event.target.value);
       applyTheme();
     } else if (event.target.name) {
-      takeField(event.target);
+      saveField(event.target);
     }
   });
   byId("key").value = readKey();
   byId("key").addEventListener("change", () => {
     keepKey(byId("key").value.trim());
-    changed();
+    onKey();
   });
   byId("defaults").addEventListener("click", () => {
     keepSettings({});
@@ -96,25 +96,25 @@ export function setUpSettings(changed) {
   show();
 }
 
-function takeField(field) {
+function saveField(field) {
   const settings = readSettings();
-  const good = field.validity.valid;
-  markField(field, good);
-  if (!good) return; // the last good value stays
+  const isValid = field.validity.valid;
+  markField(field, isValid);
+  if (!isValid) return; // the last valid value stays
   if (field.value === "") delete settings[field.name];
   else settings[field.name] = field.valueAsNumber;
   keepSettings(settings);
 }
 
-function markField(field, good) {
-  field.setAttribute("aria-invalid", String(!good));
+function markField(field, isValid) {
+  field.setAttribute("aria-invalid", String(!isValid));
   const problem = byId("settings-problem");
   const label = document.querySelector(`label[for="${field.id}"]`).textContent;
-  problem.hidden = good;
-  problem.textContent = good ? "" : `${label}: ${field.validationMessage}`;
+  problem.hidden = isValid;
+  problem.textContent = isValid ? "" : `${label}: ${field.validationMessage}`;
 }
 
-/** Fit settings and texts to the model. */
+/** Show the model's name, kind, settings and card. */
 export function showModel(model) {
   byId("model-name").textContent = model.name;
   byId("max_tokens").max = String(model.context);
@@ -136,7 +136,7 @@ function sectionElements(section) {
   return [...heading, ...section.blocks.map(blockElement)];
 }
 
-/** A block of the model card, see model_panel.py. Its texts go in through textContent, so none of them can become HTML. */
+/** A block of the model card, see card_markdown.py. Its texts are set through textContent, so none of them can become HTML. */
 function blockElement(block) {
   if (block.code !== undefined) return element("pre", { textContent: block.code, tabIndex: 0 });
   if (block.quote !== undefined) return element("blockquote", {}, ...block.quote.map(blockElement));

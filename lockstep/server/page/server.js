@@ -2,7 +2,7 @@
 
 import { readKey } from "./store.js";
 
-/** What the server said no with. status 0: it can't be reached. */
+/** An error response of the server. status 0: it can't be reached. */
 export class ServerError extends Error {
   constructor(status, message) {
     super(message);
@@ -22,8 +22,8 @@ async function request(path, body, signal) {
     throw new ServerError(0, "The server can't be reached.");
   }
   if (response.ok) return response;
-  const said = await response.json().catch(() => null);
-  throw new ServerError(response.status, said?.error?.message ?? `The server said ${response.status}.`);
+  const reply = await response.json().catch(() => null);
+  throw new ServerError(response.status, reply?.error?.message ?? `The server said ${response.status}.`);
 }
 
 export const describeModel = async () => (await request("api/model")).json();
@@ -40,11 +40,11 @@ export async function isThere() {
 }
 
 /**
- * Ask for an answer; piece(text) is called as it comes.
+ * Ask for an answer; onChunk(text) is called for each part of it.
  * Returns {finish, cut}: how it ended ("stop" or "length") and how many tokens the question lost at its beginning.
  * Throws ServerError, or the AbortError of `signal`.
  */
-export async function ask(messages, settings, piece, signal) {
+export async function ask(messages, settings, onChunk, signal) {
   const response = await request("v1/chat/completions", { messages, stream: true, ...settings }, signal);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   const end = { finish: null, cut: 0 };
@@ -60,19 +60,19 @@ export async function ask(messages, settings, piece, signal) {
     if (read.done) break;
     const events = (rest + read.value).split("\n\n");
     rest = events.pop();
-    for (const event of events) takeEvent(event, piece, end);
+    for (const event of events) readEvent(event, onChunk, end);
   }
   if (!end.finish) throw new ServerError(0, "The connection broke before the answer was complete.");
   return end;
 }
 
-function takeEvent(event, piece, end) {
+function readEvent(event, onChunk, end) {
   const data = event.replace(/^data: /, "");
   if (data === "[DONE]") return;
   const frame = JSON.parse(data);
   if (frame.error) throw new ServerError(503, frame.error.message);
   const [choice] = frame.choices;
-  if (choice?.delta?.content) piece(choice.delta.content);
+  if (choice?.delta?.content) onChunk(choice.delta.content);
   if (choice?.finish_reason) end.finish = choice.finish_reason;
   end.cut = frame.lockstep?.prompt_tokens_cut ?? end.cut;
 }

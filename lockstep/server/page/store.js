@@ -1,4 +1,4 @@
-// What this browser keeps: conversations, settings, the theme; and the server's key as long as the tab is open.
+// What this browser stores: conversations, settings, the theme; and the server's key while the tab is open.
 
 const CONVERSATIONS = "lockstep.conversations";
 const SETTINGS = "lockstep.settings";
@@ -25,14 +25,14 @@ function write(name, value) {
 const isTurn = (turn) => typeof turn?.question === "string" && typeof turn?.answer === "string";
 const isConversation = (it) => typeof it?.id === "string" && Array.isArray(it.turns) && it.turns.every(isTurn);
 
-/** All conversations, the newest first: {id, turns: [{question, answer, verdict?, note?, fixed?}]}. */
+/** All stored conversations, the newest first: {id, turns: [{question, answer, verdict?, note?, fixed?}]}. */
 export function readConversations() {
-  const kept = read(CONVERSATIONS, []);
-  return Array.isArray(kept) ? kept.filter(isConversation) : [];
+  const stored = read(CONVERSATIONS, []);
+  return Array.isArray(stored) ? stored.filter(isConversation) : [];
 }
 
 /**
- * Keep a conversation (an empty one is forgotten) beside what other tabs keep.
+ * Store a conversation (an empty one is deleted) beside those that other tabs store.
  * Returns "kept", "shortened" when older ones had to go, or "lost" when nothing can be kept.
  */
 export function keepConversation(conversation) {
@@ -56,8 +56,8 @@ export function newConversation() {
 
 /** Settings the person has changed, by the API's names. */
 export function readSettings() {
-  const kept = read(SETTINGS, {});
-  return Object.fromEntries(Object.entries(kept ?? {}).filter(([, value]) => Number.isFinite(value)));
+  const stored = read(SETTINGS, {});
+  return Object.fromEntries(Object.entries(stored ?? {}).filter(([, value]) => Number.isFinite(value)));
 }
 
 export const keepSettings = (settings) => write(SETTINGS, settings);

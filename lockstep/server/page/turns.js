@@ -1,15 +1,15 @@
-// Turns as elements. All text of people and models goes in through textContent, so none of it can become HTML.
+// Turns as elements. All text of people and models is set through textContent, so none of it can become HTML.
 
 export function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(name), properties);
+  node.append(...children);
+  return node;
 }
 
 function button(label, action, properties = {}) {
-  const made = element("button", { type: "button", textContent: label, ...properties });
-  made.dataset.action = action;
-  return made;
+  const node = element("button", { type: "button", textContent: label, ...properties });
+  node.dataset.action = action;
+  return node;
 }
 
 /**
@@ -18,7 +18,7 @@ function button(label, action, properties = {}) {
  */
 export function turnElement(turn, kind, last) {
   const item = element("li", { className: kind === "text" ? "turn document" : "turn" });
-  item.append(kind === "text" ? document_(turn, last) : question(turn), kind === "text" ? "" : answer(turn, last));
+  item.append(kind === "text" ? textBlock(turn, last) : question(turn), kind === "text" ? "" : answer(turn, last));
   return item;
 }
 
@@ -27,7 +27,7 @@ function question(turn) {
     "div",
     { className: "question" },
     element("h2", { className: "unseen", textContent: "You asked" }),
-    element("div", { className: "said", textContent: turn.question }),
+    element("div", { className: "text", textContent: turn.question }),
     element(
       "div",
       { className: "actions" },
@@ -38,46 +38,46 @@ function question(turn) {
 }
 
 function answer(turn, last) {
-  const made = element(
+  const node = element(
     "div",
     { className: "answer" },
     element("h2", { className: "unseen", textContent: "Answer" }),
-    element("div", { className: "said", textContent: turn.answer }),
+    element("div", { className: "text", textContent: turn.answer }),
   );
-  finishAnswer(made, turn, "qa", last);
-  return made;
+  finishAnswer(node, turn, "qa", last);
+  return node;
 }
 
-function document_(turn, last) {
-  const made = element(
+function textBlock(turn, last) {
+  const node = element(
     "div",
     { className: "answer" },
     element("h2", { className: "unseen", textContent: "Text" }),
     element(
       "div",
-      { className: "said" },
-      element("span", { className: "given", textContent: turn.question }),
-      element("span", { className: "made", textContent: turn.answer }),
+      { className: "text" },
+      element("span", { className: "beginning", textContent: turn.question }),
+      element("span", { className: "continuation", textContent: turn.answer }),
     ),
   );
-  finishAnswer(made, turn, "text", last);
-  return made;
+  finishAnswer(node, turn, "text", last);
+  return node;
 }
 
-/** Show more of an answer that is on its way. */
+/** Show the text so far of an answer that is being generated. */
 export function showText(item, text) {
-  (item.querySelector(".made") ?? item.querySelector(".answer .said")).textContent = text;
+  (item.querySelector(".continuation") ?? item.querySelector(".answer .text")).textContent = text;
 }
 
 export function setBusy(item, busy) {
   item.querySelector(".answer").setAttribute("aria-busy", String(busy));
 }
 
-/** Notes and buttons below an answer, as its turn says. */
-export function finishAnswer(made, turn, kind, last) {
-  made.querySelector(".note")?.remove();
-  made.querySelector(".actions")?.remove();
-  if (turn.note) made.append(element("p", { className: "note fine", textContent: turn.note }));
+/** Put the note and the buttons of a turn below its answer. */
+export function finishAnswer(node, turn, kind, last) {
+  node.querySelector(".note")?.remove();
+  node.querySelector(".actions")?.remove();
+  if (turn.note) node.append(element("p", { className: "note fine", textContent: turn.note }));
   const actions = element("div", { className: "actions" });
   if (turn.answer) actions.append(button("Copy", "copy", { ariaLabel: kind === "text" ? "Copy the text" : "Copy the answer" }));
   if (last) actions.append(button("Retry", "retry"));
@@ -92,11 +92,11 @@ export function finishAnswer(made, turn, kind, last) {
     }
     actions.append(button("Fix", "fix", { ariaLabel: "Fix the answer", ariaPressed: String(turn.verdict === "fixed") }));
   }
-  made.append(actions);
+  node.append(actions);
 }
 
-/** A field to change a text in, in place of what is hidden meanwhile. done(text) gets null when it was given up. */
-export function openEditor(place, text, label, confirm, done) {
+/** Open a field to edit a text in. done(text) is called at the end, with null when the person cancelled. */
+export function openEditor(container, text, label, confirm, done) {
   const field = element("textarea", { value: text, ariaLabel: label, rows: 3 });
   const buttons = element("div", {}, button("Cancel", "cancel"), button(confirm, "confirm", { className: "main" }));
   const editor = element("div", { className: "editor" }, field, buttons);
@@ -118,12 +118,12 @@ export function openEditor(place, text, label, confirm, done) {
     }
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && field.value.trim()) close(field.value.trim());
   });
-  place.append(editor);
+  container.append(editor);
   field.focus();
   field.setSelectionRange(text.length, text.length);
 }
 
-/** What is to be said below an answer that came to its end. */
+/** The note below a complete answer; may be empty. end: as server.js's ask returns it. */
 export function noteOf(end, turn) {
   const notes = [];
   if (!turn.answer.trim()) notes.push("The model had nothing to say.");

@@ -44,11 +44,11 @@ def axe() -> str:
     """axe-core's source: AXE_CORE names the file, or an installed axe-playwright-python or node_modules holds it."""
     package = importlib.util.find_spec("axe_playwright_python")
     folders = [*((package and package.submodule_search_locations) or ()), "node_modules/axe-core"]
-    places = [Path(os.environ.get("AXE_CORE", "-")), *(Path(folder) / "axe.min.js" for folder in folders)]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
+    candidates = [Path(os.environ.get("AXE_CORE", "-")), *(Path(folder) / "axe.min.js" for folder in folders)]
+    script = next((path for path in candidates if path.is_file()), None)
+    if script is None:
         pytest.skip("axe-core is not here (npm install axe-core, or name its axe.min.js in AXE_CORE)")
-    return found.read_text(encoding="utf-8")
+    return script.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from talking import Site
 
     monkeypatch.chdir(tmp_path)
-    made = Site(max_new_tokens=40)
-    yield made
-    made.down()
+    site = Site(max_new_tokens=40)
+    yield site
+    site.down()
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def page(chromium: Any, site: Any) -> Iterator[Any]:
     from talking import opened
 
     complaints: list[str] = []
-    made = opened(chromium, site)
-    made.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    made.on("pageerror", lambda error: complaints.append(str(error)))
-    yield made
-    made.context.close()
+    page = opened(chromium, site)
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    page.context.close()
     assert [text for text in complaints if "Failed to load resource" not in text] == []

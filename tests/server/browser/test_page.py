@@ -1,4 +1,4 @@
-"""Talking on the web page in a real browser, with a two-layer model behind it."""
+"""Chatting on the web page in a real browser, with a two-layer model behind it."""
 
 import json
 import re
@@ -9,10 +9,8 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import Browser, Page, expect
-from serving import assistant
-from talking import Site, answers, ask, expected, finished, opened, slow
-
-from lockstep.generation.conversation import Conversation
+from serving import conversation_answer, slow_down
+from talking import Site, answers, ask, expected, finished, opened
 
 SCRIPT = "<script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'>"
 
@@ -27,7 +25,7 @@ def corrections() -> list[dict[str, str]]:
 
 
 def test_an_answer_streams_and_is_the_terminals(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow(monkeypatch, 0.03)
+    slow_down(monkeypatch, 0.03)
     ask(page, "what is a mean?")
     expect(answers(page)).not_to_be_empty()
     assert page.locator(".answer").get_attribute("aria-busy") == "true"
@@ -38,7 +36,7 @@ def test_an_answer_streams_and_is_the_terminals(page: Page, monkeypatch: pytest.
 
 @pytest.mark.parametrize("by", ["button", "Escape"])
 def test_stop_keeps_what_was_said(page: Page, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
-    slow(monkeypatch)
+    slow_down(monkeypatch, 0.1)
     ask(page, "what is a mean?")
     expect(answers(page)).not_to_be_empty()
     page.get_by_role("button", name="Stop").click() if by == "button" else page.keyboard.press("Escape")
@@ -61,7 +59,7 @@ def test_retry_asks_the_same_again_and_edit_another(page: Page) -> None:
     page.get_by_role("textbox", name="The question").fill("what is a sum?")
     page.get_by_role("button", name="Ask again").click()
     finished(page)
-    assert page.locator(".question .said").all_text_contents() == ["what is a sum?"]
+    assert page.locator(".question .text").all_text_contents() == ["what is a sum?"]
     assert answers(page).all_text_contents() == [expected("what is a sum?")]
 
 
@@ -75,9 +73,9 @@ def test_verdicts_and_a_better_answer_go_to_the_corrections(page: Page) -> None:
     page.get_by_role("textbox", name="The right answer").fill("The sum, divided.")
     page.get_by_role("button", name="Keep").click()
     expect(page.locator(".note")).to_have_text("The right answer: The sum, divided.")
-    said = expected("what is a mean?")
+    answer = expected("what is a mean?")
     rows = [(row["question"], row["answer"], row["verdict"]) for row in corrections()]
-    texts = [(said, "good"), (said, "bad"), ("The sum, divided.", "fixed")]
+    texts = [(answer, "good"), (answer, "bad"), ("The sum, divided.", "fixed")]
     assert rows == [("what is a mean?", text, verdict) for text, verdict in texts]
 
 
@@ -89,7 +87,7 @@ def test_conversations_are_found_again_after_a_reload(page: Page) -> None:
     ask(page, "another one")
     finished(page)
     page.reload()
-    assert page.locator(".question .said").all_text_contents() == ["another one"]
+    assert page.locator(".question .text").all_text_contents() == ["another one"]
     page.get_by_role("button", name="what is a mean?", exact=True).click()
     assert answers(page).all_text_contents() == [expected("what is a mean?")]
     page.get_by_role("button", name="Delete what is a mean?").click()
@@ -98,10 +96,12 @@ def test_conversations_are_found_again_after_a_reload(page: Page) -> None:
 
 
 def test_markup_in_question_and_answer_is_text(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lockstep.server.scheduler.Ticket.pieces", lambda self, gone: iter([SCRIPT[:9], SCRIPT[9:]]))
+    monkeypatch.setattr(
+        "lockstep.server.scheduler.GenerationRequest.stream", lambda self, is_gone: iter([SCRIPT[:9], SCRIPT[9:]])
+    )
     ask(page, SCRIPT)
     finished(page)
-    assert answers(page).text_content() == page.locator(".question .said").text_content() == SCRIPT
+    assert answers(page).text_content() == page.locator(".question .text").text_content() == SCRIPT
     assert page.locator("#conversation-list .open").text_content() == SCRIPT
     page.reload()
     assert answers(page).text_content() == SCRIPT
@@ -110,7 +110,7 @@ def test_markup_in_question_and_answer_is_text(page: Page, monkeypatch: pytest.M
 
 
 def test_the_page_waits_for_a_server_that_went_away(page: Page, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow(monkeypatch)
+    slow_down(monkeypatch, 0.1)
     ask(page, "what is a mean?")
     expect(answers(page)).not_to_be_empty()
     site.down()
@@ -131,13 +131,12 @@ def test_a_text_model_continues_what_was_begun(chromium: Browser) -> None:
     expect(page.get_by_placeholder("Begin a text")).to_be_visible()
     ask(page, "the sum")
     finished(page)
-    talk = assistant("text", max_new_tokens=10)
-    first = "".join(Conversation(talk, talk.sampling).ask("the sum"))
-    assert page.locator(".said").text_content() == "the sum" + first
+    first = conversation_answer("the sum", "text", max_new_tokens=10)
+    assert page.locator(".text").text_content() == "the sum" + first
     page.get_by_role("button", name="Continue").click()
     finished(page, 2)
-    second = "".join(Conversation(talk, talk.sampling).ask("the sum" + first))
-    assert page.locator(".said").last.text_content() == "the sum" + first + second
+    second = conversation_answer("the sum" + first, "text", max_new_tokens=10)
+    assert page.locator(".text").last.text_content() == "the sum" + first + second
     expect(page.get_by_role("button", name="Good answer")).to_have_count(0)
     page.context.close()
     site.down()

@@ -53,7 +53,7 @@ def test_everything_works_by_keyboard_alone(page: Page) -> None:
     page.keyboard.type("and why?")
     page.keyboard.press("Enter")
     finished(page)
-    assert page.locator(".question .said").text_content() == "what is a mean?\nand why?"
+    assert page.locator(".question .text").text_content() == "what is a mean?\nand why?"
     tab_to("Good answer")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Good answer")).to_be_focused()
