@@ -113,7 +113,7 @@ def grow_embeddings(model: PreTrainedModel, tokens: int) -> None:
 
 
 def set_dropout(model: PreTrainedModel, probability: float) -> None:
-    """Set the dropout of embeddings and residual branches. That of attention becomes 0, as it rules out fused kernels."""
+    """Set dropout of embeddings and residual branches; attention dropout becomes 0, as it rules out fused kernels."""
     config = model.config.get_text_config()
     for name in ("embd_pdrop", "resid_pdrop", "hidden_dropout", "dropout"):
         if hasattr(config, name):

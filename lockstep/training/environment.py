@@ -1,4 +1,4 @@
-"""The environment of a training run, with which a resumed run and a rerun elsewhere are compared."""
+"""The environment of a training run: hardware, versions of libraries, and hashes of the base's files."""
 
 import platform
 from importlib.metadata import version
@@ -8,7 +8,7 @@ from lockstep.core.settings import Model
 from lockstep.modeling.device import Hardware, processor
 from lockstep.pretrained.base import base_hashes
 
-# Another version of any of these may give other bits. A test compares the list with the imports of the stages.
+# Another version of any of these may give other bits; a test compares the list with what the stages import.
 LIBRARIES = (
     "accelerate",
     "beautifulsoup4",
