@@ -74,7 +74,7 @@ def measure(step: str, folder: Path, data: Path) -> dict[str, Any]:
     }
     result: dict[str, Any] = asdict(watched(commands[step], folder, environment))
     if step == "prepare":
-        result["clustering_seconds"] = json.loads(timings.read_text())["assign_rows"]
+        result["clustering_seconds"] = json.loads(timings.read_text())[CLUSTERING.rpartition(":")[2]]
         result["rows"] = json.loads((folder / "metrics/prepare.json").read_text())["rows"]
     elif step == "tokenize":
         result["tokens"] = json.loads((folder / "metrics/tokenize.json").read_text())["tokens"]
