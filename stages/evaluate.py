@@ -73,7 +73,9 @@ def evaluate(params: "Params") -> None:
     metrics = evaluation_metrics(held_out, scores, answers, texts, params.evaluate, params.seed)
     lines = answer_lines(held_out, texts, answers)
     write_evidence(metrics, lines, scores, held_out.kind, params.evaluate.show)
-    write_provenance("evaluate", folder_files(FINETUNED))
+    # Any number of processes writes the same figures.
+    without = ("train.num_processes", "train.accelerate_config")
+    write_provenance("evaluate", folder_files(FINETUNED), without)
     track("evaluate", params, metrics, artifacts=[SAMPLES])
     for text in [*caveats(metrics), verdict(metrics)]:
         say("evaluate", text)
