@@ -1,4 +1,4 @@
-"""What training runs on and begins with: other runs, and a rerun elsewhere, are compared with it."""
+"""The environment of a training run: hardware, versions of libraries, and hashes of the base's files."""
 
 import platform
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from lockstep.modeling.device import Hardware, processor
 from lockstep.pretrained.hub import WEIGHT_FILES, is_folder, resolve_base
 from lockstep.pretrained.tokenizer import SCRATCH
 
-# Whatever of these has another version may give other bits; a test compares the list with what the stages import.
+# Another version of any of these may give other bits; a test compares the list with what the stages import.
 LIBRARIES = (
     "accelerate",
     "beautifulsoup4",

@@ -53,7 +53,7 @@ def training_run(
 
 @contextmanager
 def _locked(path: Path, stop: StopRequest) -> Iterator[None]:
-    """Hold a lock file; it is removed when the block ends without an exception."""
+    """Hold a lock file, removed when the block ends without an exception. Raises Stopped as training_run does."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -73,7 +73,7 @@ def _locked(path: Path, stop: StopRequest) -> Iterator[None]:
 def _remove_forgotten(run: Path) -> None:
     """Remove the checkpoints of other runs that were interrupted over DAYS_KEPT ago and never resumed."""
     for other in sorted(path for path in run.parent.iterdir() if path.is_dir() and path != run):
-        with suppress(FileNotFoundError, Timeout):  # it may end and be removed in between, or be going on
+        with suppress(FileNotFoundError, Timeout):  # it has just ended, or is still going on
             if time.time() - other.stat().st_mtime > DAYS_KEPT * 86400:
                 _remove(other)
 

@@ -27,7 +27,7 @@ def test_the_difference_divides_sums_once_and_is_no_mean_of_means() -> None:
 
 
 def test_bounds_agree_with_a_loop_that_draws_one_resample_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "AT_ONCE", 10 * 7)  # the resamples take many batches
+    monkeypatch.setattr(bootstrap, "DRAWS_AT_ONCE", 10 * 7)  # the resamples take many batches
     gains, weights = np.random.default_rng(3).normal(0.2, 1, 70), np.random.default_rng(4).integers(1, 9, 70)
     clusters = [str(row % 7) for row in range(70)]
     draw = np.random.default_rng(5)
@@ -49,7 +49,7 @@ def test_memory_is_bounded_by_drawing_in_batches(monkeypatch: pytest.MonkeyPatch
         sizes.append(gain.size)
         return ratio(gain, weight, axis)
 
-    monkeypatch.setattr(bootstrap, "AT_ONCE", 1000)
+    monkeypatch.setattr(bootstrap, "DRAWS_AT_ONCE", 1000)
     monkeypatch.setattr(bootstrap, "_ratio", watched)
     paired_bootstrap(np.zeros(60), np.ones(60), np.ones(60), None, 200, 0)
     assert max(sizes) <= 1000

@@ -15,7 +15,7 @@ from lockstep.core.atomic_files import read_points, write_points
 from lockstep.core.errors import LockstepError
 from lockstep.evaluation.loss_breakdown import loss_by_length, loss_by_position
 from lockstep.evaluation.score_models import score_model
-from lockstep.evaluation.self_checks import alone, check_leakage, check_scores
+from lockstep.evaluation.self_checks import score_alone, check_leakage, check_scores
 from lockstep.modeling.device import Hardware
 from lockstep.modeling.scoring import Scores, TokenLosses, score_rows, token_losses
 
@@ -65,7 +65,7 @@ def test_token_losses_add_up_to_the_scores(model: Any, rows: list[dict[str, Any]
 
 
 def test_a_row_alone_costs_what_the_plain_loop_says(model: Any, rows: list[dict[str, Any]]) -> None:
-    nll, targets = alone(model, rows[0])
+    nll, targets = score_alone(model, rows[0])
     assert nll / targets == pytest.approx(plain_loss(model, rows[:1]), abs=1e-5)
 
 
@@ -92,7 +92,7 @@ def test_a_batched_score_that_is_off_by_a_hundredth_is_caught(
         return Scores(scores.nll * 1.01, scores.targets, scores.correct)
 
     monkeypatch.setattr("lockstep.evaluation.self_checks.score_rows", off)
-    with pytest.raises(LockstepError, match="alone and in a batch"):
+    with pytest.raises(LockstepError, match="score_alone and in a batch"):
         check_scores(model, rows, honest, CPU, 0, "base")
 
 

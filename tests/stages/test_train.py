@@ -18,7 +18,7 @@ from lockstep.core.errors import LockstepError
 from lockstep.core.settings import load_params
 from lockstep.modeling.device import Hardware
 from lockstep.training import callbacks, trainer
-from lockstep.training.checkpoints import latest_whole
+from lockstep.training.checkpoints import latest_intact
 
 
 def test_training_lowers_the_loss_and_writes_model_figures_and_curves(after: Project) -> None:
@@ -136,7 +136,7 @@ def test_a_loss_that_is_no_number_is_one_clear_line(
         after.run("train")
     assert sorted(hashes("models/finetuned")) == FINETUNED
     [folder] = [path for path in Path(".checkpoints").iterdir() if path.is_dir()]
-    assert latest_whole(folder) is None  # none of its checkpoints can be resumed
+    assert latest_intact(folder) is None  # none of its checkpoints can be resumed
 
 
 def test_a_full_gpu_says_what_takes_less(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,8 +27,8 @@ from lockstep.training.checkpoints import (
     fingerprint,
     hash_paths,
     keep_latest,
-    latest_whole,
-    seal_checkpoint,
+    latest_intact,
+    finish_checkpoint,
 )
 from lockstep.training.runs import training_run
 
@@ -41,21 +41,21 @@ def checkpoint(folder: Path, step: int, complete: bool = True) -> Path:
     (made / "model.safetensors").write_bytes(bytes(range(200)))
     (made / "rng" / "state").write_text("4")
     if complete:
-        seal_checkpoint(made)
+        finish_checkpoint(made)
     return made
 
 
-def test_the_latest_whole_checkpoint_is_found_by_number_and_broken_ones_go(tmp_path: Path) -> None:
+def test_the_latest_intact_checkpoint_is_found_by_number_and_broken_ones_go(tmp_path: Path) -> None:
     for step in (9, 10, 100):
         checkpoint(tmp_path, step)
     (tmp_path / "checkpoint-100" / "rng" / "state").write_text("5")
     checkpoint(tmp_path, 101, complete=False)
-    assert latest_whole(tmp_path) == tmp_path / "checkpoint-10"
+    assert latest_intact(tmp_path) == tmp_path / "checkpoint-10"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-9"]
 
 
 def test_no_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
-    assert latest_whole(tmp_path) is None
+    assert latest_intact(tmp_path) is None
 
 
 def test_only_the_latest_are_kept(tmp_path: Path) -> None:
