@@ -118,10 +118,11 @@ class CheckpointFinisher(TrainerCallback):
 
 
 class SaveAndStop(TrainerCallback):
-    """Requests a checkpoint every few minutes and when asked to stop; after the latter is saved, ends with Stopped.
+    """Requests a checkpoint every few minutes and on a stop request; once that last one is saved, raises Stopped.
 
-    All processes save, and stop, after the same step: when the first one's minutes are over or any is asked to stop.
-    Comes after CheckpointFinisher: training may end only once the checkpoint is complete.
+    All processes save, and stop, after the same step: when the first one's interval is over, or any of them has a stop
+    request.
+    Comes after CheckpointFinisher, as training may end only once the checkpoint is complete.
     """
 
     def __init__(self, minutes: float, stop: StopRequest, processes: ProcessGroup) -> None:
@@ -138,7 +139,7 @@ class SaveAndStop(TrainerCallback):
             control.should_save = True
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Raises Stopped when any process is asked to stop."""
+        """Raises Stopped when any process has a stop request."""
         self.last_save = time.monotonic()
         if reasons := list(filter(None, self.processes.all_gather(self.stop.reason))):
             raise Stopped(

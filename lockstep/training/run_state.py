@@ -81,7 +81,7 @@ class RunState:
 
     def save(self, checkpoint: Path) -> None:
         """Write the state into a checkpoint folder. All processes must call it, after Trainer has written its files: it
-        returns only when every process has come here.
+        returns only once every process has called it.
 
         Raises LockstepError when the loss is not finite, as no run could continue from there.
         """

@@ -33,7 +33,7 @@ def training_run(
     run_identity: everything that determines the result besides the base and the files that dvc.yaml names as train's
     deps. processes: those that train together; the first manages the folder, the others receive its name.
     Waits while another process works on the same run, most often one whose dvc was killed and that is saving its last
-    checkpoint. Checkpoints of other runs are kept for DAYS_KEPT. Raises Stopped when asked to stop while it waits.
+    checkpoint. Checkpoints of other runs are kept for DAYS_KEPT. Raises Stopped on a stop request while it waits.
     """
     if not processes.is_main:
         yield processes.broadcast(None)

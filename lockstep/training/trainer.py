@@ -90,7 +90,7 @@ class SumLossTrainer(Trainer):
     ) -> tuple[list[dict[str, Any]], torch.Tensor | None]:
         """The batches of one optimizer step, and the number of their targets over all processes, scalar tensor.
 
-        Trainer's own count is of `labels`, less the first of each row for the models that it knows to shift them.
+        Trainer itself would count `labels`, without the first of each row for models that it knows to shift them.
         """
         batches = list(islice(epoch_iterator, num_batches))
         if not batches:

@@ -38,12 +38,14 @@ def test_a_question_s_first_token_is_scored_after_end_of_text(model: Any, tokeni
     assert scores.text.targets.tolist() == [len(row.ids) for row in rows]
 
 
-def test_token_losses_add_up_to_the_scores_of_rows(model: Any) -> None:
+@pytest.mark.parametrize("tokens", [1, 7 * 40, 64 * 40])
+def test_token_losses_add_up_to_the_scores_of_rows_whatever_the_batch_size(model: Any, tokens: int) -> None:
     rows = random_rows(30)
-    ours, theirs = token_losses(model, rows, CPU, 0).scores, score_rows(model, rows, CPU, 0)
-    assert ours.nll == pytest.approx(theirs.nll, abs=1e-4)
-    assert (ours.targets == theirs.targets).all()
-    assert (ours.correct == theirs.correct).all()
+    losses, scores = token_losses(model, rows, CPU, 0, tokens), score_rows(model, rows, CPU, 0)
+    assert [row.sum() for row in losses.nll] == pytest.approx(scores.nll, abs=1e-4)
+    assert losses.scores.nll == pytest.approx(scores.nll, abs=1e-4)
+    assert (losses.scores.targets == scores.targets).all()
+    assert (losses.scores.correct == scores.correct).all()
 
 
 def test_rows_of_plain_text_count_each_token_and_byte_once(model: Any, tokenizer: Any) -> None:

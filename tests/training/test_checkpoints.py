@@ -51,7 +51,7 @@ def test_a_fingerprint_does_not_depend_on_where_things_are_or_when(tmp_path: Pat
     assert fingerprint({"a": 1, "b": 2}, []) == fingerprint({"b": 2, "a": 1}, [])
 
 
-def test_a_checkpoint_with_a_changed_missing_or_unlisted_manifest_is_not_intact(tmp_path: Path) -> None:
+def test_a_checkpoint_with_changed_bytes_or_without_a_manifest_is_not_intact(tmp_path: Path) -> None:
     complete, damaged, without = (write_checkpoint(tmp_path, step) for step in (1, 2, 3))
     (damaged / "model.safetensors").write_bytes(b"other")
     (without / "manifest.json").unlink()
