@@ -1,6 +1,7 @@
-"""The train stage with FSDP on CPUs, which Accelerate refuses unless it takes the processes for GPU processes.
+"""Runs the train stage with its model in shards (FSDP) on CPUs, where Accelerate takes each process for a GPU.
 
-Started by `accelerate launch` with a config file whose distributed_type is FSDP. The sharding is PyTorch's, over gloo.
+Started by `accelerate launch` with a config file for FSDP. Everything else is as on GPUs: PyTorch's own sharding, over
+gloo.
 """
 
 import os
@@ -19,7 +20,8 @@ connect = distributed.connect
 
 
 def connect_without_gpus(*arguments: object) -> None:
-    os.environ["ACCELERATE_USE_FSDP"] = "false"  # connect refuses FSDP on a CPU
+    """Connect the processes as the stage does, which refuses FSDP without GPUs."""
+    os.environ["ACCELERATE_USE_FSDP"] = "false"
     connect(*arguments)  # type: ignore[arg-type]
     os.environ["ACCELERATE_USE_FSDP"] = "true"
 
