@@ -74,7 +74,7 @@ def measure(step: str, folder: Path, data: Path) -> dict[str, Any]:
     }
     result: dict[str, Any] = asdict(watched(commands[step], folder, environment))
     if step == "prepare":
-        result["clustering_seconds"] = json.loads(timings.read_text())["assign_rows"]
+        result["clustering_seconds"] = json.loads(timings.read_text())[CLUSTERING.rpartition(":")[2]]
         result["rows"] = json.loads((folder / "metrics/prepare.json").read_text())["rows"]
     elif step == "tokenize":
         result["tokens"] = json.loads((folder / "metrics/tokenize.json").read_text())["tokens"]
@@ -93,23 +93,23 @@ def exponent(sizes: list[int], seconds: list[float]) -> float:
 
 
 def exponents(lines: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """For each kind and step: of the seconds over all sizes, between the two largest (where starting counts for least),
-    and of the processor's seconds over all."""
-    found: dict[str, dict[str, float]] = {}
+    """The exponents of time for each kind and step: of the seconds over all sizes, of those between the two largest
+    (where starting up counts for least), and of the processor's seconds over all sizes."""
+    by_step: dict[str, dict[str, float]] = {}
     for kind, step in product(("questions", "texts"), STEPS):
-        mine = sorted(
+        measured = sorted(
             (line["amount"], line["seconds"], line["processor_seconds"])
             for line in lines
             if (line["kind"], line["step"]) == (kind, step)
         )
-        if len(mine) > 1:
-            sizes, seconds, worked = (list(column) for column in zip(*mine, strict=True))
-            found[f"{kind}: {step}"] = {
+        if len(measured) > 1:
+            sizes, seconds, worked = (list(column) for column in zip(*measured, strict=True))
+            by_step[f"{kind}: {step}"] = {
                 "all": round(exponent(sizes, seconds), 2),
                 "largest": round(exponent(sizes[-2:], seconds[-2:]), 2),
                 "processor": round(exponent(sizes, worked), 2),
             }
-    return found
+    return by_step
 
 
 def table(result: dict[str, Any]) -> str:

@@ -113,8 +113,8 @@ def objects(rng: random.Random) -> list[dict[str, Any]]:
 
 def squad(rng: random.Random) -> dict[str, Any]:
     """Questions below paragraphs."""
-    asked = [{"question": sentence(rng), "answers": [{"text": sentence(rng)}]} for _ in range(4)]
-    return {"data": [{"paragraphs": [{"context": sentence(rng), "qas": asked}]}]}
+    questions = [{"question": sentence(rng), "answers": [{"text": sentence(rng)}]} for _ in range(4)]
+    return {"data": [{"paragraphs": [{"context": sentence(rng), "qas": questions}]}]}
 
 
 def prose(rng: random.Random) -> str:

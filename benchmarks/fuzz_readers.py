@@ -46,7 +46,7 @@ class TooLong(BaseException):
 
 @dataclass(slots=True)
 class Tally:
-    """How many inputs ended how, by the ending of their names, and what was found."""
+    """Counts of outcomes by the suffix of the file, and the findings."""
 
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
@@ -96,9 +96,9 @@ def try_one(folder: Path, seed: int, number: int, tally: Tally) -> None:
         with limited(), redirect_stdout(StringIO()):
             outcome = "rows" if read(folder, ending, content, changed) else "no rows"
     except LockstepError as error:
-        outcome, said = "refused", str(error)
-        if len(one_line(said)) > LONGEST_MESSAGE:
-            problem = f"a message of {len(said)} characters: {said[:200]!r}"
+        outcome, message = "refused", str(error)
+        if len(one_line(message)) > LONGEST_MESSAGE:
+            problem = f"a message of {len(message)} characters: {message[:200]!r}"
     except (Exception, TooLong) as error:
         outcome, problem = "finding", one_line("".join(traceback.format_exception_only(error)).strip())[:300]
         problem += f" at {Path(traceback.extract_tb(error.__traceback__)[-1].filename).name}"
@@ -151,11 +151,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, metavar="NUMBER", help="one input; the file is left in the current folder")
-    given = parser.parse_args()
-    if given.only is not None:
-        ending, content, _ = make(given.seed, given.only)
-        Path(f"fuzz-{given.seed}-{given.only}{ending}").write_bytes(content)
-    tally = fuzz(given.seed, given.only or 0, given.minutes * 60, 1 if given.only is not None else sys.maxsize)
+    options = parser.parse_args()
+    if options.only is not None:
+        ending, content, _ = make(options.seed, options.only)
+        Path(f"fuzz-{options.seed}-{options.only}{ending}").write_bytes(content)
+    tally = fuzz(options.seed, options.only or 0, options.minutes * 60, 1 if options.only is not None else sys.maxsize)
     for finding in tally.findings:
         print(finding)
     endings = sorted({ending for ending, _ in tally.outcomes})

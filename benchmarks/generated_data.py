@@ -38,10 +38,10 @@ class Writer:
 
     def sentence(self) -> str:
         """A walk along the pairs, to a full stop or the longest sentence."""
-        said = [self.random.choice(self.starts)]
-        while len(said) < LONGEST_SENTENCE and said[-1][-1] not in ".?!" and said[-1] in self.next:
-            said.append(self.random.choice(self.next[said[-1]]))
-        return " ".join(said).rstrip(".,;:") + "."
+        words = [self.random.choice(self.starts)]
+        while len(words) < LONGEST_SENTENCE and words[-1][-1] not in ".?!" and words[-1] in self.next:
+            words.append(self.random.choice(self.next[words[-1]]))
+        return " ".join(words).rstrip(".,;:") + "."
 
     def name(self) -> str:
         """An invented name, such as Bacedifo."""
@@ -60,8 +60,8 @@ class Writer:
     def document(self) -> str:
         """Paragraphs of sentences."""
         count = self.random.randint(1, 2 * DOCUMENT_SENTENCES)
-        said = self.random.choices(self.sentences, k=count)
-        return "\n\n".join(" ".join(said[place : place + 6]) for place in range(0, count, 6))
+        sentences = self.random.choices(self.sentences, k=count)
+        return "\n\n".join(" ".join(sentences[start : start + 6]) for start in range(0, count, 6))
 
 
 def question_rows(writer: Writer, count: int) -> Iterator[tuple[str, str]]:

@@ -72,7 +72,7 @@ def make_project(folder: Path, processes: int) -> None:
 
 
 def campaign(folder: Path, kills: int, lots: random.Random) -> int:
-    """Kill and run again `kills` times; returns how often the outputs were those of the run left alone."""
+    """Kill and run again `kills` times; returns how often the outputs were those of the uninterrupted run."""
     began = time.monotonic()
     finish(folder)
     seconds = time.monotonic() - began
@@ -81,26 +81,26 @@ def campaign(folder: Path, kills: int, lots: random.Random) -> int:
     same = 0
     for number in range(1, kills + 1):
         step, writing, delay = lots.randint(1, steps - 1), lots.random() < 0.5, lots.random() * 0.3
-        found = kill_at(folder, step, writing, delay)
+        left = kill_at(folder, step, writing, delay)
         finish(folder)
         identical = outputs(folder) == expected
         same += identical
         moment = "while its checkpoint was written" if writing else f"{delay:.2f} s after its checkpoint"
-        print(f"{number:3}: step {step:2}, {moment}; {found}; {'identical' if identical else 'DIFFERENT'}", flush=True)
+        print(f"{number:3}: step {step:2}, {moment}; {left}; {'identical' if identical else 'DIFFERENT'}", flush=True)
     return same
 
 
 def kill_at(folder: Path, step: int, writing: bool, delay: float) -> str:
-    """Start training, kill it and all it started, and say what it left.
+    """Start training, kill it and all processes it started, and describe the checkpoints that are left.
 
-    writing: kill as soon as the checkpoint of this step is begun, else `delay` seconds after it is whole.
+    writing: kill as soon as the checkpoint of this step is begun, else `delay` seconds after it is complete.
     """
     shutil.rmtree(folder / ".checkpoints", ignore_errors=True)
     stage = subprocess.Popen(
         command("train"), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     until = time.monotonic() + GIVE_UP
-    while not any(reached(path, step, whole=not writing) for path in checkpoints(folder)):
+    while not any(reached(path, step, complete=not writing) for path in checkpoints(folder)):
         if stage.poll() is not None or time.monotonic() > until:
             raise SystemExit(f"training ended, or did not get on, before step {step}")
         time.sleep(0.001)
@@ -110,13 +110,13 @@ def kill_at(folder: Path, step: int, writing: bool, delay: float) -> str:
         process.kill()
     stage.wait()
     psutil.wait_procs(everyone)
-    whole = [number_of(path) for path in checkpoints(folder) if (path / "manifest.json").exists()]
-    broken = len(checkpoints(folder)) - len(whole)
-    return f"whole checkpoints {sorted(whole)}, broken {broken}"
+    complete = [number_of(path) for path in checkpoints(folder) if (path / "manifest.json").exists()]
+    broken = len(checkpoints(folder)) - len(complete)
+    return f"whole checkpoints {sorted(complete)}, broken {broken}"
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Folders of checkpoints, whole or not."""
+    """The folders of checkpoints, complete or not."""
     return list(folder.glob(".checkpoints/*/checkpoint-*"))
 
 
@@ -125,9 +125,9 @@ def number_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rsplit("-", 1)[1])
 
 
-def reached(checkpoint: Path, step: int, whole: bool) -> bool:
-    """Whether a checkpoint is of this step or a later one, and whole where that is asked for."""
-    return number_of(checkpoint) >= step and (not whole or (checkpoint / "manifest.json").exists())
+def reached(checkpoint: Path, step: int, complete: bool) -> bool:
+    """Whether a checkpoint is of this step or a later one; with `complete`, whether it has a manifest too."""
+    return number_of(checkpoint) >= step and (not complete or (checkpoint / "manifest.json").exists())
 
 
 def finish(folder: Path) -> None:

@@ -85,20 +85,20 @@ def prepared_pairs(folder: Path) -> tuple[list[Question], list[Question], list[Q
 def rows_of(questions: list[Question], tokenizer: Any) -> list[dict[str, Any]]:
     """Token ids of the whole row with end-of-text, and where the answer begins."""
     prompt = Prompt()
-    asked = encode(tokenizer, [prompt.question_text(one.question) for one in questions])
-    answered = encode(tokenizer, [prompt.answer_text(one.answer) for one in questions])
+    question_ids = encode(tokenizer, [prompt.question_text(question.question) for question in questions])
+    answer_ids = encode(tokenizer, [prompt.answer_text(question.answer) for question in questions])
     return [
-        {"input_ids": [*ask, *answer, tokenizer.eos_token_id], "target_start": len(ask)}
-        for ask, answer in zip(asked, answered, strict=True)
+        {"input_ids": [*question, *answer, tokenizer.eos_token_id], "target_start": len(question)}
+        for question, answer in zip(question_ids, answer_ids, strict=True)
     ]
 
 
 def padded_loss(model: Any, rows: list[dict[str, Any]], pad: int) -> Any:
     """The mistake: the mean loss over all LENGTH positions of each row, end-of-text as padding and as target."""
-    ids = torch.tensor([(row["input_ids"] + [pad] * LENGTH)[:LENGTH] for row in rows])
+    ids = torch.tensor([(row["input_ids"] + [pad] * LENGTH)[:LENGTH] for row in rows])  # (rows, LENGTH)
     mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (LENGTH - len(row["input_ids"])) for row in rows])
     with torch.set_grad_enabled(model.training):
-        logits = model(input_ids=ids, attention_mask=mask).logits
+        logits = model(input_ids=ids, attention_mask=mask).logits  # (rows, LENGTH, V)
         return functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
 
 

@@ -44,14 +44,14 @@ def main() -> None:
 
     for _ in range(WARM_UP):
         train()
-    with profile() as found:
+    with profile() as profiler:
         for _ in range(MEASURED):
             train()
         synchronize(hardware.device)
     options.folder.mkdir(parents=True, exist_ok=True)
-    found.export_chrome_trace(str(options.folder / "trace.json.gz"))
+    profiler.export_chrome_trace(str(options.folder / "trace.json.gz"))
     by = "self_device_time_total" if hardware.device == "cuda" else "self_cpu_time_total"
-    table = found.key_averages().table(sort_by=by, row_limit=20, max_name_column_width=44)
+    table = profiler.key_averages().table(sort_by=by, row_limit=20, max_name_column_width=44)
     (options.folder / "top.txt").write_text(table, encoding="utf-8")
     print(f"{options.shape}, {step}, {MEASURED} steps on {hardware}\n{table}")
 

@@ -82,22 +82,21 @@ def trl(
         {"prompt": PROMPT.question_text(row["question"]), "completion": PROMPT.answer_text(row["answer"])}
         for row in rows
     ]
-    given = arguments(folder, settings) | {
-        "bf16": settings["precision"] == "bf16"
-    }  # TRL's default where there are units
-    config = SFTConfig(**given, max_length=LONGEST, packing=packing, gradient_checkpointing=False)
+    # TRL's default for bf16 where the machine has units for it.
+    options = arguments(folder, settings) | {"bf16": settings["precision"] == "bf16"}
+    config = SFTConfig(**options, max_length=LONGEST, packing=packing, gradient_checkpointing=False)
     trainer = SFTTrainer(model=model, args=config, train_dataset=Dataset.from_list(data), processing_class=tokenizer)
     return trainer.train
 
 
-def trl_plain(*given: Any) -> Callable[[], Any]:
+def trl_plain(*inputs: Any) -> Callable[[], Any]:
     """See trl; rows padded to the longest of their batch."""
-    return trl(*given, packing=False)
+    return trl(*inputs, packing=False)
 
 
-def trl_packed(*given: Any) -> Callable[[], Any]:
+def trl_packed(*inputs: Any) -> Callable[[], Any]:
     """See trl; rows packed by best fit into 128 tokens."""
-    return trl(*given, packing=True)
+    return trl(*inputs, packing=True)
 
 
 def lockstep(model: Any, tokenizer: Any, rows: list, settings: dict[str, Any], folder: Path) -> Callable[[], Any]:

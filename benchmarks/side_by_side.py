@@ -112,7 +112,7 @@ def main() -> None:
     )
     parser.add_argument("out", type=Path)
     parser.add_argument("--shape", default="82M")
-    parser.add_argument("--title", help="of the table; the shape where it is not given")
+    parser.add_argument("--title", help="of the table; the shape by default")
     parser.add_argument("--rows", type=int, default=192)
     parser.add_argument("--batch", type=int, default=8, help="rows of a step (8)")
     parser.add_argument("--rounds", type=int, default=3)
@@ -129,7 +129,7 @@ def main() -> None:
     train, held_out = rows[: options.rows], rows[options.rows :]
     settings = {"steps": options.rows // options.batch, "batch_size": options.batch, "learning_rate": 3e-4}
     settings |= {"device": options.device, "precision": hardware.precision}
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in options.recipes}
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in options.recipes}
     peaks: list[float] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -137,9 +137,9 @@ def main() -> None:
         for _ in range(options.rounds):
             peaks.append(matrix_peak(hardware))
             for name in options.recipes:
-                found[name].append(run(name, folder))
-                print(f"{name}: {found[name][-1]['seconds']:.1f} s", flush=True)
-        lines = [_line(name, runs, folder, train, held_out, max(peaks)) for name, runs in found.items()]
+                measured[name].append(run(name, folder))
+                print(f"{name}: {measured[name][-1]['seconds']:.1f} s", flush=True)
+        lines = [_line(name, runs, folder, train, held_out, max(peaks)) for name, runs in measured.items()]
     first = lines[0]["seconds"]
     for line in lines:
         line["times_as_fast_as_first"] = round(first / line["seconds"], 2)
@@ -158,15 +158,15 @@ def main() -> None:
 def _line(
     name: str, runs: list[dict[str, float]], folder: Path, train: list, held_out: list, peak: float
 ) -> dict[str, Any]:
-    seconds = statistics.median(one["seconds"] for one in runs)
+    seconds = statistics.median(run["seconds"] for run in runs)
     operations = computed_operations(folder, name, train)
     return {
         "recipe": name,
         "seconds": round(seconds, 2),
-        "all_seconds": [round(one["seconds"], 2) for one in runs],
+        "all_seconds": [round(run["seconds"], 2) for run in runs],
         "rows_per_second": round(len(train) / seconds, 2),
         "held_out_loss": round(held_out_loss(folder / name, held_out), 4),
-        "peak_memory_mb": round(max(one["peak_memory"] for one in runs) / 1e6),
+        "peak_memory_mb": round(max(run["peak_memory"] for run in runs) / 1e6),
         "utilisation": round(operations / seconds / peak, 3),
     }
 

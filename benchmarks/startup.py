@@ -29,16 +29,7 @@ COMMANDS = {  # shown name -> arguments of Python
     },
 }
 STAGES = ("prepare", "tokenize", "evaluate", "export")
-NEEDED = (
-    "data",
-    "models",
-    "metrics",
-    "stages",
-    "lockstep",
-    "params.yaml",
-    "dvc.yaml",
-    "dvc.lock",
-)  # of the root, by a stage
+NEEDED = ("data", "models", "metrics", "stages", "lockstep", "params.yaml", "dvc.yaml", "dvc.lock")  # by a stage
 BIN = Path(sys.executable).parent
 REPRO = {  # what `make repro` runs
     "python -m lockstep check": [sys.executable, "-m", "lockstep", "check"],
@@ -59,21 +50,21 @@ def median(command: list[str], folder: Path, rounds: int) -> dict[str, float]:
 
 
 def help_seconds(rounds: int) -> dict[str, Any]:
-    """--help of each command."""
+    """The cost of --help of each command."""
     return {name: median([sys.executable, *module, "--help"], Path(), rounds) for name, module in COMMANDS.items()}
 
 
 def no_op_seconds(rounds: int) -> dict[str, Any]:
-    """`dvc status`, and what `make repro` runs, where nothing has changed."""
-    said = subprocess.run([BIN / "dvc", "status"], capture_output=True, text=True, check=True).stdout
-    if "up to date" not in said:
+    """The cost of `dvc status`, and of what `make repro` runs, where nothing has changed."""
+    status = subprocess.run([BIN / "dvc", "status"], capture_output=True, text=True, check=True).stdout
+    if "up to date" not in status:
         raise LockstepError("Files have changed since the last run, so this would be no no-op.", "Run `make repro`.")
     every = {"dvc status": [str(BIN / "dvc"), "status"], **REPRO}
     return {name: median(command, Path(), rounds) for name, command in every.items()}
 
 
 def stage_seconds(rounds: int) -> dict[str, Any]:
-    """Each stage but train, in a copy of the project."""
+    """The cost of each stage but train, in a copy of the project."""
     with tempfile.TemporaryDirectory(prefix="lockstep-stages-") as temporary:
         for name in NEEDED:
             source, target = Path(name), Path(temporary) / name
@@ -84,7 +75,7 @@ def stage_seconds(rounds: int) -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """All of it in Markdown."""
+    """The tables in Markdown."""
     titles = {"help": "`--help` of", "no_op": "with nothing to do", "stages": "stage of the default run"}
     rows = [f"{result['machine']}, medians of {result['rounds']}:"]
     for part, title in titles.items():

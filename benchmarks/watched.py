@@ -27,13 +27,13 @@ class Cost:
 
 @dataclass(slots=True)
 class Peak:
-    """The most seen so far, in megabytes: of all processes together, and of one."""
+    """The most memory so far, in megabytes: of all processes together, and of one."""
 
     together: float = 0.0
     one: float = 0.0
 
     def look(self, processes: list[psutil.Process]) -> None:
-        """Take in what the processes hold now."""
+        """Update the peaks with what the processes hold now."""
         together = 0.0
         for process in processes:
             try:
@@ -46,7 +46,7 @@ class Peak:
 
 
 def watched(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> Cost:
-    """Run a command to its end. Raises CalledProcessError, with all it said, where it fails."""
+    """Run a command to its end. Raises CalledProcessError, with its output, where it fails."""
     began = time.perf_counter()
     with subprocess.Popen(
         command,
@@ -59,13 +59,13 @@ def watched(command: list[str], folder: Path, environment: dict[str, str] | None
         peak = Peak()
         watcher = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)
         watcher.start()
-        said = process.stdout.read() if process.stdout else ""
+        output = process.stdout.read() if process.stdout else ""
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         watcher.join()
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, output=said)
+        raise subprocess.CalledProcessError(process.returncode, command, output=output)
     worked = usage.ru_utime + usage.ru_stime
     together = max(peak.together, peak.one)
     return Cost(round(seconds, 2), round(worked, 2), round(worked / seconds, 2), round(together), round(peak.one))

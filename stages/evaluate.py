@@ -19,14 +19,14 @@ def main() -> None:
     """Run the stage. Raises LockstepError for what the user can put right."""
     describe("evaluate", __doc__)
     from lockstep.core.settings import load_params
-    from lockstep.modeling.launch import launch, launched, processes_on_this_machine
+    from lockstep.modeling.launch import as_worker, launch, processes_on_this_machine
 
     params = load_params()
     count = processes_on_this_machine(params.train.num_processes, params.train.accelerate_config, params.device)
     if count is not None:  # each process runs this stage again, and has no processes to launch
         launch("evaluate", count, None, "Run again.")
         return
-    with launched():
+    with as_worker():
         evaluate(params)
 
 
@@ -73,7 +73,9 @@ def evaluate(params: "Params") -> None:
     metrics = evaluation_metrics(held_out, scores, answers, texts, params.evaluate, params.seed)
     lines = answer_lines(held_out, texts, answers)
     write_evidence(metrics, lines, scores, held_out.kind, params.evaluate.show)
-    write_provenance("evaluate", folder_files(FINETUNED))
+    # Any number of processes writes the same figures.
+    without = ("train.num_processes", "train.accelerate_config")
+    write_provenance("evaluate", folder_files(FINETUNED), without)
     track("evaluate", params, metrics, artifacts=[SAMPLES])
     for text in [*caveats(metrics), verdict(metrics)]:
         say("evaluate", text)

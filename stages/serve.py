@@ -41,7 +41,7 @@ def main() -> None:
     configure_logging()
     set_model_threads(arguments.threads)
     from lockstep.chat.load_export import load_exported
-    from lockstep.pretrained.hub import resolve_base
+    from lockstep.pretrained.base import resolve_base
     from lockstep.server.app import create_app
     from lockstep.server.capacity import batch_size_in_memory
     from lockstep.server.card_markdown import read_card

@@ -7,14 +7,15 @@ it resumes from its last checkpoint and ends with the same bytes.
 if not __package__:
     import run_by_path  # noqa: F401  (it ends the program)
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from lockstep.core.entry_point import describe, run_stage
 
 if TYPE_CHECKING:
+    from lockstep.artifacts.prompt import Prompt
     from lockstep.core.settings import Params
     from lockstep.core.stage_deps import Inputs
+    from lockstep.training.learning_curves import Curves
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     describe("train", __doc__)
     from lockstep.core.settings import load_params
     from lockstep.core.stage_deps import Inputs
-    from lockstep.modeling.launch import launch, launched, processes_to_launch
+    from lockstep.modeling.launch import as_worker, launch, processes_to_launch
 
     inputs = Inputs.of("train")
     params = load_params()
@@ -31,7 +32,7 @@ def main() -> None:
         remedy = "Run again: it goes on from the last checkpoint."
         launch("train", count, params.train.accelerate_config, remedy)
         return
-    with launched():
+    with as_worker():
         train(params, inputs)
 
 
@@ -52,12 +53,12 @@ def train(params: "Params", inputs: "Inputs") -> None:
     from lockstep.modeling.device import set_up
     from lockstep.modeling.distributed import connect, current_group, disconnect
     from lockstep.modeling.launch import read_config
-    from lockstep.modeling.model import count_parameters
     from lockstep.modeling.stopping import StopRequest
     from lockstep.pretrained.tokenizer import load_tokenizer
     from lockstep.training.environment import training_environment
+    from lockstep.training.results import training_metrics
     from lockstep.training.runs import training_run
-    from lockstep.training.trainable_weights import count_trained
+    from lockstep.training.trainable_weights import ModelSize
     from lockstep.training.trainer import TrainingSetup, disk_needed, finished_model, make_trainer, run
 
     check_manifest(TOKENIZED, "tokenize")
@@ -68,16 +69,13 @@ def train(params: "Params", inputs: "Inputs") -> None:
     prompt = read_prompt(TOKENIZED, "make tokenize")
     tokenizer = load_tokenizer(TOKENIZER, "data/tokenized")
     model = model_to_train(params, tokenizer)
+    size = ModelSize.of(model, params.train.method)
     environment = training_environment(hardware, params.model)
-    trained = count_trained(model)
-    weights = count_parameters(model) - (trained if params.train.method == "lora" else 0)  # of the final model
     if processes.is_main:
         audit(stored_blocks(TOKENIZED / "train"), tokenizer.eos_token_id, prompt.kind)
-        require_space(CHECKPOINTS, disk_needed(weights, trained))
-    share = f", {trained / weights:.2%} of them trained," if trained < weights else ""
-    say("train", f"{weights / 1e6:.1f} million weights{share} on {hardware}")
-    config = read_config(params.train.accelerate_config)
-    run_identity = [params.train, config, params.seed, hardware, environment]
+        require_space(CHECKPOINTS, disk_needed(size))
+    say("train", f"{size} on {hardware}")
+    run_identity = [params.train, read_config(params.train.accelerate_config), params.seed, hardware, environment]
     with StopRequest() as stop, training_run(run_identity, params.model, stop, processes) as folder:
         if processes.is_main:
             begin("train", params, folder.name)
@@ -87,8 +85,10 @@ def train(params: "Params", inputs: "Inputs") -> None:
         inputs.require_unchanged()
         finished = finished_model(trainer, lambda: model_to_train(params, tokenizer))
         if finished is not None:
-            sizes = {"parameters": weights, "trained_parameters": trained}
-            write(params, trainer, finished, tokenizer, prompt, sizes, environment)
+            write_model(finished, tokenizer, prompt)
+            curves, steps = trainer.run_state.curves, trainer.state.global_step
+            metrics = training_metrics(curves, params.train.keep, size, steps, hardware)
+            write_results(params, metrics, curves, environment)
     disconnect()
 
 
@@ -101,42 +101,32 @@ def model_to_train(params: "Params", tokenizer: Any) -> Any:
     return add_adapters(model, params.train.lora, params.model.base) if params.train.method == "lora" else model
 
 
-def write(
-    params: "Params",
-    trainer: Any,
-    model: Any,
-    tokenizer: Any,
-    prompt: Any,
-    sizes: dict[str, int],
-    environment: dict[str, Any],
-) -> None:
-    """Write the model, the metrics and the curves.
-
-    sizes: numbers of weights, for the metrics. environment: see training_environment.
-    """
+def write_model(model: Any, tokenizer: Any, prompt: "Prompt") -> None:
+    """Write models/finetuned: the model, its tokenizer and prompt, and the manifest."""
     from lockstep.artifacts.prompt import write_prompt
-    from lockstep.core.atomic_files import whole_folder, write_json
+    from lockstep.core.atomic_files import whole_folder
     from lockstep.core.checksums import write_manifest
+    from lockstep.core.paths import FINETUNED
+    from lockstep.modeling.model import save_model
+
+    with whole_folder(FINETUNED) as folder:
+        save_model(model, tokenizer, folder)
+        write_prompt(folder, prompt)
+        write_manifest(folder)
+
+
+def write_results(params: "Params", metrics: dict[str, Any], curves: "Curves", environment: dict[str, Any]) -> None:
+    """Write the metrics, the provenance and the learning curves, log them to the tracker, and print the verdict.
+
+    environment: see training_environment.
+    """
+    from lockstep.core.atomic_files import write_json
     from lockstep.core.console import say
-    from lockstep.core.paths import FINETUNED, TOKENIZED, TRAIN_METRICS
+    from lockstep.core.paths import TOKENIZED, TRAIN_METRICS
     from lockstep.core.provenance import folder_files, write_provenance
     from lockstep.core.tracking import track
-    from lockstep.modeling.model import save_model
-    from lockstep.training.fit_diagnosis import fit_metrics
     from lockstep.training.learning_curves import write_curves
-    from lockstep.training.lora import merge_adapters
 
-    if params.train.method == "lora":
-        model = merge_adapters(model, trainer.train_dataset, tokenizer.pad_token_id)
-    with whole_folder(FINETUNED) as out:
-        save_model(model, tokenizer, out)
-        write_prompt(out, prompt)
-        write_manifest(out)
-    curves = trainer.run_state.curves
-    epochs, best = curves.epochs, curves.best_epoch
-    metrics = fit_metrics(epochs, best, best if params.train.keep == "best" else len(epochs) - 1)
-    metrics |= sizes | {"tokens": int(epochs[-1]["tokens"]), "steps": trainer.state.global_step}
-    metrics |= asdict(trainer.setup.hardware)
     write_json(TRAIN_METRICS, metrics)
     write_provenance("train", folder_files(TOKENIZED), **environment)
     write_curves(curves)

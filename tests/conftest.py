@@ -1,4 +1,4 @@
-"""What all tests share: no network, one thread, a two-layer base model, and projects that run real stages."""
+"""Shared by all tests: no network, one thread, a two-layer base model, and projects that run real stages."""
 
 import gc
 import os
@@ -94,18 +94,18 @@ def project(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> Proj
 
 @pytest.fixture(scope="session")
 def good_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what a good run of prepare leaves; to be copied, not changed."""
+    """The folder of a project in which prepare has run; to be copied, not changed."""
     with pytest.MonkeyPatch.context() as patch:
-        made = preparing.Project(tmp_path_factory.mktemp("good"), patch)
-        made.put("good.csv", preparing.csv_of(preparing.faq(12)))
-        made.run()
+        project = preparing.Project(tmp_path_factory.mktemp("good"), patch)
+        project.put("good.csv", preparing.csv_of(preparing.faq(12)))
+        project.run()
         Path("data/raw/good.csv").unlink()
-        return made.folder
+        return project.folder
 
 
 @pytest.fixture
 def prepared(tmp_path: Path, good_run: Path, monkeypatch: pytest.MonkeyPatch) -> preparing.Project:
-    """A project with what an earlier run of prepare left, as the current folder."""
+    """A copy of `good_run` as the current folder."""
     shutil.copytree(good_run, tmp_path, dirs_exist_ok=True)
     return preparing.Project(tmp_path, monkeypatch)
 
@@ -114,9 +114,9 @@ def prepared(tmp_path: Path, good_run: Path, monkeypatch: pytest.MonkeyPatch) ->
 def finished(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[Path]:
     """A project in which all stages up to export have run once; to be copied, not changed."""
     with pytest.MonkeyPatch.context() as patch:
-        made = Project(tmp_path_factory.mktemp("finished"), base, patch)
-        made.run(*TRAINED)
-        yield made.folder
+        project = Project(tmp_path_factory.mktemp("finished"), base, patch)
+        project.run(*TRAINED)
+        yield project.folder
 
 
 @pytest.fixture
@@ -131,13 +131,13 @@ def committed(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
     from repositories import commit, dvc, git, make_repository
 
     with pytest.MonkeyPatch.context() as patch:
-        made = make_repository(tmp_path_factory.mktemp("committed") / "project", base, patch)
+        project = make_repository(tmp_path_factory.mktemp("committed") / "project", base, patch)
         git("config", "user.name", "tester")
         git("config", "user.email", "tester@example.org")
-        made.set("train", epochs=40, checkpoint_minutes=0.001)
+        project.set("train", epochs=40, checkpoint_minutes=0.001)
         dvc("repro", "--quiet")
         commit()
-        return made.folder
+        return project.folder
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ def load_exported(model: str, revision: str | None = None) -> "Assistant":
 
     Raises LockstepError when the model can't be loaded or its weights are not those of its receipt.
     """
-    from lockstep.pretrained.hub import is_folder, resolve_base
+    from lockstep.pretrained.base import locate_model
 
-    folder = Path(model) if is_folder(model) else resolve_base(model, revision)
+    folder = locate_model(model, revision)
     check_sizes(folder)
     with ThreadPoolExecutor(1) as thread:
         check = thread.submit(check_hashes, folder)
@@ -43,12 +43,12 @@ def load_assistant(model: str, revision: str | None = None) -> "Assistant":
     from lockstep.generation.engine import Engine
     from lockstep.generation.sampling import Sampling
     from lockstep.modeling.model import load_model
-    from lockstep.pretrained.hub import resolve_base
-    from lockstep.pretrained.model_folder import check_generation
+    from lockstep.pretrained.base import resolve_base
+    from lockstep.pretrained.model_folder import check_generation_config
     from lockstep.pretrained.tokenizer import load_tokenizer
 
     folder = resolve_base(model, revision)
-    check_generation(folder, model)
+    check_generation_config(folder, model)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load_model(folder, model).to(device)  # type: ignore[arg-type]
     tokenizer = load_tokenizer(folder, model)

@@ -11,7 +11,8 @@ def main() -> None:
     command_parser("lockstep check", __doc__).parse_args()
     from lockstep.core.settings import load_params
     from lockstep.data.sources import sources_of
-    from lockstep.pretrained.hub import check_push, is_folder, resolve_base
+    from lockstep.pretrained.base import local_inputs, resolve_base
+    from lockstep.pretrained.hub import check_push
     from lockstep.verify.dvc_lock_check import check_lock
     from lockstep.verify.dvc_running import check_dvc_is_free
 
@@ -19,7 +20,7 @@ def main() -> None:
     check_dvc_is_free()
     check_lock()
     sources_of(params.data)
-    if is_folder(params.model.base):
+    if local_inputs(params.model.base):  # else it could take a download
         resolve_base(params.model.base, params.model.revision)
     if params.export.push_to_hub:
         check_push(params.export.hub_repo)

@@ -5,14 +5,13 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from types import FrameType
 
 from lockstep.core.errors import INTERRUPTED, Stopped, run_command
 
 PARENT = os.getppid()  # id of the process that started this one; another id later means that it has ended
-PARENT_SECONDS = 0.2  # between two looks at whether the parent still runs
+PARENT_SECONDS = 0.2  # between two checks that the parent is alive
 LAUNCHED_BY = "LOCKSTEP_LAUNCHED_BY"  # environment variable: process id of the stage that launched this worker
 
 
@@ -45,7 +44,7 @@ def run_stage(name: str, main: Callable[[], None]) -> None:
     it ran fails.
     """
     signal.signal(signal.SIGTERM, _stop)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    watch_parent(_end_orphan, PARENT_SECONDS, until=threading.Event())
     run_command(lambda: _main_on_unchanged_inputs(name, main))
 
 
@@ -58,6 +57,20 @@ def _main_on_unchanged_inputs(name: str, main: Callable[[], None]) -> None:
     main()
     inputs.require_unchanged()
     return None
+
+
+def watch_parent(on_orphaned: Callable[[], None], seconds: float, until: threading.Event) -> None:
+    """Check in a thread whether this process is an orphan, every `seconds` until the event is set.
+
+    on_orphaned: called at each check that finds it so.
+    """
+
+    def watch() -> None:
+        while not until.wait(seconds):
+            if is_orphan():
+                on_orphaned()
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def is_orphan() -> bool:
@@ -79,8 +92,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise Stopped("stopped by SIGTERM")
 
 
-def _end_with_parent() -> None:
-    while not is_orphan() or signal.getsignal(signal.SIGTERM) is not _stop:
-        time.sleep(PARENT_SECONDS)
+def _end_orphan() -> None:
+    if signal.getsignal(signal.SIGTERM) is not _stop:
+        return  # StopRequest is active and stops the stage in its own time
     print("stopped: the process that started it is gone", file=sys.stderr, flush=True)
     os._exit(INTERRUPTED)  # without clean-up: the next run may already be writing to the folders it would remove

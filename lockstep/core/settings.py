@@ -30,6 +30,7 @@ def _none(value: Any) -> Any:
     return None if value == "none" else value
 
 
+SCRATCH = "scratch"  # the value of model.base that stands for random weights
 Number = BeforeValidator(_no_bool)
 Optional = BeforeValidator(_none)
 Whole = Annotated[int, Number, Field(ge=0, le=10**9)]
@@ -127,8 +128,8 @@ class Model(Section):
     scratch: Scratch
 
     @model_validator(mode="after")
-    def _revision_is_of_the_hub(self) -> "Model":
-        if self.base == "scratch" and self.revision is not None:
+    def _scratch_has_no_revision(self) -> "Model":
+        if self.base == SCRATCH and self.revision is not None:
             raise ValueError(f"base scratch has no revision {self.revision}; set revision to none")
         return self
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CONFIDENCE = 0.95
-AT_ONCE = 1 << 22  # draws held in memory at a time
+DRAWS_AT_ONCE = 1 << 22  # draws held in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,15 @@ def paired_bootstrap(
     number of targets, or a score and 1. groups: (rows,) names of the groups that are drawn as a whole; None draws
     single rows. Raises ValueError when there is no row or no weight.
     """
-    gain = np.asarray(after, dtype=float) - np.asarray(before, dtype=float)  # (units,)
-    weight = np.asarray(weights, dtype=float)  # (units,)
+    gain = np.asarray(after, dtype=float) - np.asarray(before, dtype=float)  # (rows,)
+    weight = np.asarray(weights, dtype=float)  # (rows,)
     if groups is not None:
         owner = np.unique(np.asarray(groups), return_inverse=True)[1]  # (rows,) index of the row's group
-        gain, weight = np.bincount(owner, gain), np.bincount(owner, weight)
+        gain, weight = np.bincount(owner, gain), np.bincount(owner, weight)  # (groups,) each
     if not weight.sum() > 0:
         raise ValueError("a bootstrap needs rows with weight")
     difference = float(gain.sum() / weight.sum())
-    if len(gain) == 1:  # each resample is that one unit again; SciPy refuses fewer than two
+    if len(gain) == 1:  # each resample would be the same; SciPy refuses fewer than two
         return Interval(difference, difference, difference, float(difference > 0))
     from scipy import stats  # takes most of a second to load
 
@@ -65,7 +65,7 @@ def paired_bootstrap(
         method="percentile",
         confidence_level=CONFIDENCE,
         n_resamples=resamples,
-        batch=max(1, AT_ONCE // len(gain)),
+        batch=max(1, DRAWS_AT_ONCE // len(gain)),
         rng=np.random.default_rng(seed),
     )
     low, high = drawn.confidence_interval
@@ -73,6 +73,6 @@ def paired_bootstrap(
 
 
 def _ratio(gain: np.ndarray, weight: np.ndarray, axis: int) -> np.ndarray:
-    """sum(gain) / sum(weight) along the axis; 0 where only units without weight were drawn."""
-    total = weight.sum(axis=axis)
-    return gain.sum(axis=axis) / np.where(total > 0, total, 1)
+    """sum(gain) / sum(weight) along the axis; 0 where only rows or groups without weight were drawn."""
+    total = weight.sum(axis=axis)  # (resamples,)
+    return gain.sum(axis=axis) / np.where(total > 0, total, 1)  # (resamples,)

@@ -15,7 +15,7 @@ from lockstep.evaluation.palette import COLOURS, INK, LINE
 
 LABELS = {"base": "base", "tuned": "fine-tuned", "retrieval": "nearest question"}
 SIZE = (5.0, 3.1)  # inches; the report scales a chart to the width of its column
-MOST_ROWS = 300  # bars of the chart of rows
+MAX_ROW_BARS = 300  # bars of the chart of rows; of more rows, so many are drawn
 SCORES = {"f1": "token F1", "rouge_l": "ROUGE-L", "chrf": "chrF", "exact_match": "exact match"}
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -58,7 +58,7 @@ def learning_curves(epochs: Sequence[dict[str, float]], steps: Sequence[dict[str
                 axes.plot(tokens, losses, color=COLOURS[name], marker="o", markersize=4, linewidth=2, label=label)
         axes.xaxis.set_major_formatter(_thousands)
         axes.grid(axis="x", visible=False)
-        return _finished(figure, axes)
+        return _to_svg(figure, axes)
 
 
 def score_bars(metrics: dict[str, Any]) -> str:
@@ -80,7 +80,7 @@ def score_bars(metrics: dict[str, Any]) -> str:
         axes.set_xlim(0, 1.08)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
         axes.grid(axis="y", visible=False)
-        return _finished(figure, axes)
+        return _to_svg(figure, axes)
 
 
 def learning_rate(steps: Sequence[dict[str, float]]) -> str:
@@ -92,7 +92,7 @@ def learning_rate(steps: Sequence[dict[str, float]]) -> str:
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_formatter(_thousands)
         axes.grid(axis="x", visible=False)
-        return _finished(figure, axes)
+        return _to_svg(figure, axes)
 
 
 def binned_curve(points: Sequence[dict[str, float]], label: str) -> str:
@@ -110,7 +110,7 @@ def binned_curve(points: Sequence[dict[str, float]], label: str) -> str:
         axes.margins(x=0.08)
         axes.tick_params(axis="x", labelsize=9)
         axes.grid(axis="x", visible=False)
-        return _finished(figure, axes)
+        return _to_svg(figure, axes)
 
 
 def row_changes(changes: Iterable[float]) -> str:
@@ -118,7 +118,7 @@ def row_changes(changes: Iterable[float]) -> str:
     with _style():
         every = np.sort(np.asarray(list(changes)))  # (rows,)
         figure, axes = _canvas("share of test rows, most improved first", "change of loss")
-        shares = (np.arange(min(len(every), MOST_ROWS)) + 0.5) / min(len(every), MOST_ROWS)  # (bars,)
+        shares = (np.arange(min(len(every), MAX_ROW_BARS)) + 0.5) / min(len(every), MAX_ROW_BARS)  # (bars,)
         bars = every[(shares * len(every)).astype(int)]  # (bars,)
         for name, inside in (("better", every < 0), ("worse", every >= 0)):
             depth = np.where((bars < 0) == (name == "better"), bars, 0)  # (bars,)
@@ -127,7 +127,7 @@ def row_changes(changes: Iterable[float]) -> str:
         axes.axhline(0, color=INK, linewidth=0.8)
         axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
         axes.grid(axis="x", visible=False)
-        return _finished(figure, axes)
+        return _to_svg(figure, axes)
 
 
 def _style() -> AbstractContextManager[None]:
@@ -151,7 +151,7 @@ def _canvas(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _finished(figure: Figure, axes: Axes) -> str:
+def _to_svg(figure: Figure, axes: Axes) -> str:
     """The chart as SVG, with a legend above it, and without date or version."""
     axes.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2, handlelength=1.2, columnspacing=1.2

@@ -47,7 +47,7 @@ def read_held_out(
     settings: Evaluate,
     processes: ProcessGroup,
 ) -> HeldOut:
-    """Read the test split. The first process checks the labels, for all.
+    """Read the test split. The first process checks the labels for all.
 
     kind: 'qa' or 'text'. Raises LockstepError when the split is empty, a label is wrong, prepare counted any leakage,
     or its counts are missing or damaged.
@@ -55,7 +55,7 @@ def read_held_out(
     test, train = read_rows(TOKENIZED / "test"), read_rows(TOKENIZED / "train")
     if not len(test):
         raise LockstepError("The test split is empty, so nothing can be shown.", "Set split.test above 0.")
-    train = train.select(spread(train, len(test)))
+    train = train.select(evenly_spread(train, len(test)))
     if processes.is_main:
         for split in (test, train):
             audit(read_blocks(split), tokenizer.eos_token_id, kind)
@@ -72,6 +72,6 @@ def read_held_out(
     )
 
 
-def spread(rows: Sequence[Any], count: int) -> list[int]:
+def evenly_spread(rows: Sequence[Any], count: int) -> list[int]:
     """Up to `count` indices of rows, spread evenly over them."""
     return [int(index) for index in np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round())]

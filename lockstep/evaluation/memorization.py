@@ -6,7 +6,7 @@ from lockstep.artifacts.records import Question, Record
 from lockstep.core.atomic_files import figure
 from lockstep.evaluation.text_metrics import mean, ngrams, normalised, words
 
-RUN = 8  # words in a row; two texts seldom share so many by chance
+RUN_WORDS = 8  # words of a run; two texts seldom share so many in a row by chance
 
 
 def verbatim_metrics(
@@ -14,16 +14,16 @@ def verbatim_metrics(
 ) -> dict[str, dict[str, float]]:
     """The memorization figures of each model.
 
-    `verbatim_rate` is the share of its answers that equal a training answer in SQuAD's normal form; for texts, the
-    share whose every run of RUN words occurs in training. `verbatim_wrong_rate` is the share that are copied and differ
-    from their references. `verbatim_8gram_rate` is the share of all runs of RUN words in its answers that occur in
-    training.
+    A run is RUN_WORDS words in a row. `verbatim_rate` is the share of its answers that equal a training answer in
+    SQuAD's normal form; for texts, the share whose every run occurs in training. `verbatim_wrong_rate` is the share
+    that are copied and differ from their references. `verbatim_8gram_rate` is the share of all runs in its answers that
+    occur in training.
 
     answers: model -> its answers, as many as references. train: the training records, read once.
     """
     normal_answers = {normalised(answer) for texts in answers.values() for answer in texts}
-    answer_runs = {run for texts in answers.values() for answer in texts for run in ngrams(words(answer), RUN)}
-    train_answers, train_runs, is_qa = _occurring_in(train, normal_answers, answer_runs)
+    answer_runs = {run for texts in answers.values() for answer in texts for run in ngrams(words(answer), RUN_WORDS)}
+    train_answers, train_runs, is_qa = _training_matches(train, normal_answers, answer_runs)
     figures = {}
     for name, texts in answers.items():
         if is_qa:
@@ -34,7 +34,7 @@ def verbatim_metrics(
             copy and normalised(answer) != normalised(reference)
             for copy, answer, reference in zip(copies, texts, references, strict=True)
         ]
-        run_copies = [run in train_runs for answer in texts for run in ngrams(words(answer), RUN)]
+        run_copies = [run in train_runs for answer in texts for run in ngrams(words(answer), RUN_WORDS)]
         figures[name] = {
             "verbatim_rate": figure(mean(map(float, copies))),
             "verbatim_wrong_rate": figure(mean(map(float, wrong))),
@@ -45,11 +45,11 @@ def verbatim_metrics(
 
 def _consists_of(text: str, train_runs: set[tuple[str, ...]]) -> bool:
     """Whether a text has runs, and each of them occurs in training."""
-    runs = ngrams(words(text), RUN)
+    runs = ngrams(words(text), RUN_WORDS)
     return bool(runs) and train_runs.issuperset(runs)
 
 
-def _occurring_in(
+def _training_matches(
     train: Iterable[Record], normal_answers: set[str], answer_runs: set[tuple[str, ...]]
 ) -> tuple[set[str], set[tuple[str, ...]], bool]:
     """The answers and the runs that occur in training, and whether training holds questions. An empty answer counts as
@@ -62,5 +62,5 @@ def _occurring_in(
         text = record.answer if isinstance(record, Question) else record.text
         if is_qa and (normal := normalised(text)) in normal_answers and normal:
             train_answers.add(normal)
-        train_runs.update(run for run in ngrams(words(text), RUN) if run in answer_runs)
+        train_runs.update(run for run in ngrams(words(text), RUN_WORDS) if run in answer_runs)
     return train_answers, train_runs, is_qa

@@ -64,8 +64,8 @@ def evaluation_metrics(
     questions, references = held_out.questions, [question.reference for question in held_out.questions]
     figures = {name: scores[name].figures | answer_figures(questions, answers[name], held_out.kind) for name in scores}
     if questions:
-        copied = verbatim_metrics({name: texts[name] for name in scores}, references, held_out.training_records())
-        figures = {name: figures[name] | copied[name] for name in figures}
+        verbatim = verbatim_metrics({name: texts[name] for name in scores}, references, held_out.training_records())
+        figures = {name: figures[name] | verbatim[name] for name in figures}
     base, tuned = (scores[name].answer.scores for name in ("base", "tuned"))
     delta = differences(scores["base"].figures, scores["tuned"].figures)
     delta |= loss_evidence(base, tuned, held_out.clusters, settings.bootstrap_resamples, seed)

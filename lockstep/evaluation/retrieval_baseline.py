@@ -1,4 +1,4 @@
-"""The retrieval baseline: it answers with the answer of the most similar training question."""
+"""The retrieval baseline: it gives the answer of the most similar training question."""
 
 from collections.abc import Sequence
 
@@ -27,5 +27,5 @@ def nearest_questions(train: Sequence[str], queries: Sequence[str]) -> list[int]
     for start in range(0, len(queries), QUERIES_AT_ONCE):
         # (queries, train), sparse
         cosines = vectorizer.transform(queries[start : start + QUERIES_AT_ONCE]) @ train_vectors.T
-        nearest += [int(row) for row in np.asarray(cosines.toarray()).argmax(axis=1)]
+        nearest += [int(index) for index in np.asarray(cosines.toarray()).argmax(axis=1)]  # (queries,)
     return nearest

@@ -77,11 +77,11 @@ def score_model(
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     start = [end] if kind == "qa" else []
     texts = [[*start, *row.ids][:context] for row in test]
-    whole = [{"input_ids": ids, "target_start": 1} for ids in texts]
+    text_rows = [{"input_ids": ids, "target_start": 1} for ids in texts]
     train_answers = [{"input_ids": row.ids, "target_start": row.answer_start} for row in train]
     return ModelScores(
         answer=losses,
-        text=score_rows(model, whole, hardware, end, processes=processes),
+        text=score_rows(model, text_rows, hardware, end, processes=processes),
         # End-of-text tokens are no bytes of the user's text, so they add to the loss but not to the length.
         text_bytes=sum(len(str(tokenizer.decode([i for i in ids[1:] if i != end])).encode()) for ids in texts),
         train=score_rows(model, train_answers, hardware, end, processes=processes),

@@ -1,4 +1,4 @@
-"""Checks that every evaluation makes on itself: it stops rather than report a figure that is not to be trusted."""
+"""Checks that every evaluation makes on itself: it stops rather than report a figure that can't be trusted."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,13 +13,13 @@ from lockstep.core.errors import LockstepError
 from lockstep.modeling.device import Hardware
 from lockstep.modeling.scoring import Scores, score_rows
 
-CHECKED_ROWS = 5
+CHECKED_ROWS = 5  # rows scored alone, of lengths spread evenly over all
 # Nats per target token. fp32 differs by the order of sums; bf16 also by its eight bits of mantissa.
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}
 
 
-def alone(model: PreTrainedModel, row: dict[str, Any]) -> tuple[float, int]:
-    """The sum of -ln p over a row's targets, in nats, and their number, by the plain definition.
+def score_alone(model: PreTrainedModel, row: dict[str, Any]) -> tuple[float, int]:
+    """The sum of -ln p over a row's targets, in nats, and their number, by the definition.
 
     The row goes through the model in fp32 without batch, padding, packing or mask, and its tokens are added one by one.
     """
@@ -40,18 +40,19 @@ def check_scores(
 ) -> dict[str, float]:
     """Score a few rows of different lengths alone, and compare with their scores in batches.
 
-    Compared are a batch of these rows in fp32 ('batched'), and their share of `scores`, the scores of all rows that are
-    to be reported ('reported'). Returns the largest difference of each, in nats per target token.
+    Their scores alone are compared with those of one batch in fp32 ('batched'), and with their share of `scores`, the
+    scores of all rows that will be reported ('reported'). Returns the largest difference of each, in nats per target
+    token.
 
     name: the model's name, for the message. Raises LockstepError where a difference is above TOLERANCE, as when padding
     is counted or rows attend to each other.
     """
     order = np.argsort([len(row["input_ids"]) for row in rows], kind="stable")  # (rows,) the shortest first
-    chosen = order[np.unique(np.linspace(0, len(order) - 1, CHECKED_ROWS).round().astype(int))]
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, CHECKED_ROWS).round().astype(int))]  # (checked rows,)
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        plain = [alone(model, rows[index]) for index in chosen]
+        plain = [score_alone(model, rows[index]) for index in chosen]
     model.train(was_training)
     chosen_rows = [rows[index] for index in chosen]
     batched = score_rows(model, chosen_rows, replace(hardware, precision="fp32"), pad_id, tokens=1 << 30)

@@ -17,7 +17,7 @@ UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # kana and Chinese charac
 UNSPACED_CHARACTER = re.compile(f"([{UNSPACED}])")
 WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
 ARTICLES = re.compile(r"\b(a|an|the)\b")
-REPEAT = 4  # words of a sequence that counts as repetition when it occurs in an answer again
+REPEAT_WORDS = 4  # words of a sequence that counts as repetition when it occurs in an answer again
 
 
 def words(text: str) -> list[str]:
@@ -86,8 +86,8 @@ def overlap_metrics(answers: Sequence[str], references: Sequence[str]) -> dict[s
 
 
 def repeated_ngrams(text: str) -> float:
-    """Share of a text's sequences of REPEAT words that occur in it before; 0.0 for a shorter text."""
-    sequences = ngrams(words(text), REPEAT)
+    """Share of a text's sequences of REPEAT_WORDS words that occur in it before; 0.0 for a shorter text."""
+    sequences = ngrams(words(text), REPEAT_WORDS)
     return 1 - len(set(sequences)) / len(sequences) if sequences else 0.0
 
 
@@ -100,18 +100,18 @@ def distinct(texts: Iterable[str], length: int) -> float:
     return len(set(sequences)) / len(sequences) if sequences else 0.0
 
 
-def surface_metrics(answers: Sequence[str], references: Sequence[str], stopped: Sequence[bool]) -> dict[str, float]:
+def surface_metrics(answers: Sequence[str], references: Sequence[str], has_eos: Sequence[bool]) -> dict[str, float]:
     """Metrics that do not compare an answer's content with its reference.
 
     `eos_rate` is the share of answers that end in end-of-text, `length_ratio` the number of words in the answers over
     that in the references, `rep_4` the mean of repeated_ngrams, and `distinct_1` and `distinct_2` those of `distinct`.
 
-    stopped: whether each answer ended in end-of-text.
+    has_eos: whether each answer ends in end-of-text.
     """
     reference_words = sum(len(words(reference)) for reference in references)
     answer_words = sum(len(words(answer)) for answer in answers)
     return {
-        "eos_rate": figure(mean(float(ended) for ended in stopped)),
+        "eos_rate": figure(mean(map(float, has_eos))),
         "length_ratio": figure(answer_words / max(reference_words, 1)),
         "rep_4": figure(mean(repeated_ngrams(answer) for answer in answers)),
         "distinct_1": figure(distinct(answers, 1)),

@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
-# From which value on a figure is worth a caveat.
-SELDOM_STOPS = 0.9  # a smaller share of answers ends by itself
-COPIES = 0.5  # at least this share of answers is a training answer word for word
-BY_HEART = 0.7  # nats per token: a lower loss on training rows (perplexity 2) is memorization, if besides
-WIDE_GAP = 1.0  # nats per token: the gap to held-out rows is wider than the base's by more than this
-REPEATS = 0.3  # at least this share of word sequences is repetition
+# Values of the figures beyond which a caveat follows.
+LOW_EOS_RATE = 0.9  # share of answers: fewer end by themselves
+HIGH_VERBATIM_RATE = 0.5  # share of answers: at least so many are training answers word for word
+MEMORIZED_LOSS = 0.7  # nats per token on training rows (perplexity 2): a lower loss is memorization where also
+WIDE_GAP = 1.0  # nats per token: the generalization gap exceeds the base's by more
+HIGH_REP_4 = 0.3  # share of word sequences: at least so many are repetition
 
 
 def verdict(metrics: dict[str, Any]) -> str:
@@ -36,18 +36,18 @@ def caveats(metrics: dict[str, Any]) -> list[str]:
     """
     tuned, sentences = metrics["tuned"], []
     if (
-        tuned["train_loss"] < BY_HEART
+        tuned["train_loss"] < MEMORIZED_LOSS
         and tuned["generalization_gap"] - metrics["base"]["generalization_gap"] > WIDE_GAP
     ):
         sentences.append(
             f"It knows its training rows by heart: loss {number(tuned['train_loss'])} on them, "
             f"{number(tuned['loss'])} on held-out rows."
         )
-    if tuned.get("verbatim_rate", 0) >= COPIES:
+    if tuned.get("verbatim_rate", 0) >= HIGH_VERBATIM_RATE:
         sentences.append(f"{percent(tuned['verbatim_rate'])} of its answers are training answers word for word.")
-    if metrics["kind"] == "qa" and tuned.get("eos_rate", 1) < SELDOM_STOPS:
+    if metrics["kind"] == "qa" and tuned.get("eos_rate", 1) < LOW_EOS_RATE:
         sentences.append(f"Only {percent(tuned['eos_rate'])} of its answers end by themselves.")
-    if tuned.get("rep_4", 0) >= REPEATS:
+    if tuned.get("rep_4", 0) >= HIGH_REP_4:
         sentences.append(f"It repeats itself: {percent(tuned['rep_4'])} of its word sequences were said before.")
     if metrics.get("vs_retrieval", {}).get("f1_high", 1) < 0:
         sentences.append(

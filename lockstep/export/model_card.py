@@ -9,8 +9,7 @@ from jinja2 import UndefinedError
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import EVALUATE_METRICS, TRAIN_METRICS, shown_path
 from lockstep.export.templating import environment
-from lockstep.pretrained.hub import is_folder
-from lockstep.pretrained.tokenizer import SCRATCH
+from lockstep.pretrained.base import base_kind
 
 TEMPLATES = Path(__file__).parent / "templates"
 LABELS = {  # figures of the card's table
@@ -35,7 +34,7 @@ def model_card(title: str, base: str, data: str, **facts: Any) -> str:
     metrics evaluate and train. The card holds no secret, time or host, and of a path that leaves the project only the
     last name. Raises LockstepError where a figure is missing.
     """
-    origin = "scratch" if base == SCRATCH else "folder" if is_folder(base) else "hub"
+    origin = base_kind(base)
     shown_data = shown_path(data)
     templates = environment(TEMPLATES, autoescape=False, code=lambda text: "`" + str(text).replace("`", "'") + "`")
     try:

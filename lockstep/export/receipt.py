@@ -11,16 +11,16 @@ from lockstep.core.atomic_files import read_json
 from lockstep.core.checksums import files_below, sha256_file, sha256_of
 from lockstep.core.paths import PROVENANCE
 
-BEFORE = ("prepare", "tokenize", "train", "evaluate")  # the stages whose provenance export reads
+STAGES_BEFORE = ("prepare", "tokenize", "train", "evaluate")  # the stages whose provenance export reads
 
 
 def read_provenance() -> dict[str, dict[str, Any]]:
-    """What each stage before export was made from. Raises LockstepError when a stage has not run."""
-    return {stage: read_json(PROVENANCE / f"{stage}.json", f"make {stage}") for stage in BEFORE}
+    """The provenance of each stage before export, by its name. Raises LockstepError when a stage has not run."""
+    return {stage: read_json(PROVENANCE / f"{stage}.json", f"make {stage}") for stage in STAGES_BEFORE}
 
 
 def make_receipt(folder: Path, stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What receipt.json of a finished export says.
+    """The content of an export's receipt.json.
 
     folder: the export, still without its receipt. stages: the provenance of all five, by name.
     """
@@ -34,15 +34,15 @@ def make_receipt(folder: Path, stages: Mapping[str, Mapping[str, Any]]) -> dict[
         "splits": stages["tokenize"]["inputs"],
         "tokens": train["inputs"],
         "base": train["base"],
-        "code": _merged(stages, "code"),
-        "params": _merged(stages, "params"),
+        "code": _merge(stages, "code"),
+        "params": _merge(stages, "params"),
         "hardware": train["hardware"],
         "versions": train["versions"],
     }
 
 
-def _merged(stages: Mapping[str, Mapping[str, Any]], part: str) -> dict[str, str]:
-    """A part of all stages' provenance in one, sorted; what several stages read is the same in each."""
+def _merge(stages: Mapping[str, Mapping[str, Any]], part: str) -> dict[str, str]:
+    """One part of all stages' provenance, merged and sorted; an entry that several stages have is the same in each."""
     merged: dict[str, str] = {}
     for stage in stages.values():
         merged |= stage[part]

@@ -13,7 +13,7 @@ def environment(folder: Path, autoescape: bool, **filters: Callable[..., Any]) -
     A name that the template uses and render() doesn't get raises jinja2.UndefinedError. A line that holds only a block
     leaves no empty line behind. autoescape: True for HTML; text in Markdown needs filters of its own.
     """
-    created = Environment(
+    templates = Environment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         autoescape=autoescape,
@@ -21,5 +21,5 @@ def environment(folder: Path, autoescape: bool, **filters: Callable[..., Any]) -
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    created.filters |= filters
-    return created
+    templates.filters |= filters
+    return templates

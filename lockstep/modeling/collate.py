@@ -21,7 +21,7 @@ def collate(rows: Sequence[dict[str, Any]], pad_id: int, layout: Layout) -> dict
     Returns input_ids (B, L), what keeps rows and padding apart, and the targets:
     - equally long rows: input_ids alone, one row each;
     - line: all rows end to end, the longest first, (1, T), with a row of padding that makes T a multiple of LINE_STEP;
-      position_ids restart with each row, and attention_mask holds cu_seqlens for row_attention,
+      position_ids restart with each row, and attention_mask holds cu_seqlens for varlen_attention,
       (1, 1, 1, rows + 1) int32;
     - bins: several rows per bin, (B, L) with L a multiple of LINE_STEP, and position_ids that restart with each row,
       from which Transformers derives block-diagonal attention; the rest of a bin is filled with rows of padding;

@@ -1,6 +1,7 @@
 """Processes that train or evaluate together: rank, world size and the collectives they use.
 
-Each runs the whole stage, started by modeling.launch, `accelerate launch` or torchrun. Rank 0 writes the outputs.
+Each of them runs the whole stage. modeling.launch, `accelerate launch` or torchrun starts them; rank 0 writes the
+outputs.
 """
 
 import os
@@ -22,8 +23,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """This process among those that work together: rank and world_size over all machines, local_rank and
-    local_world_size on this one. Ranks start at 0."""
+    """This process among those that work together.
+
+    rank and world_size are over all machines, local_rank and local_world_size on this one. Ranks start at 0.
+    """
 
     rank: int = 0
     world_size: int = 1
@@ -32,46 +35,46 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is rank 0, the process that writes."""
+        """Whether this is rank 0, the process that writes the outputs."""
         return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Every world_size-th item, from the rank-th on: over all ranks, each item once."""
+        """This rank's items: every world_size-th, from the rank-th on. Each item belongs to one rank."""
         return items[self.rank :: self.world_size]
 
     def rounds(self, items: Sequence[Item]) -> Iterator[tuple[Item, bool]]:
-        """This process's share of the items, each with True, in as many rounds as every other process has.
+        """This rank's items, each with True, in equally many rounds on every rank.
 
-        A process without an item left gets the first one again, with False: where a model lies in shards, each forward
-        pass needs all processes.
+        A rank that has run out of items gets the first of all again, with False, as each forward pass of a sharded
+        model needs all processes.
         """
         for start in range(0, len(items), self.world_size):
             mine = start + self.rank < len(items)
             yield items[start + self.rank if mine else 0], mine
 
     def all_reduce_sum(self, values: Any) -> np.ndarray:
-        """The sum of float64 values over all processes. It is exact where all but one of them are 0."""
+        """The float64 sum over all processes, of the shape that values have in each. Exact where all but one are 0."""
         total = np.asarray(values, dtype=np.float64)
         if self.world_size > 1:
             import torch
 
-            shared = torch.from_numpy(total.copy())
+            shared = torch.from_numpy(total.copy())  # the shape of values
             torch.distributed.all_reduce(shared)
             total = shared.numpy()
         return total
 
     def any_rank(self, flag: bool) -> bool:
-        """Whether the flag is true in any process."""
+        """Whether the flag is true in at least one process."""
         if self.world_size == 1:
             return flag
         import torch
 
-        shared = torch.tensor([flag], dtype=torch.uint8)
+        shared = torch.tensor([flag], dtype=torch.uint8)  # (1,)
         torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX)
         return bool(shared.item())
 
     def broadcast(self, value: Any) -> Any:
-        """The value of rank 0."""
+        """The value of rank 0, which is pickled."""
         if self.world_size == 1:
             return value
         import torch
@@ -81,7 +84,7 @@ class ProcessGroup:
         return values[0]
 
     def all_gather(self, value: Any) -> list[Any]:
-        """The values of all processes, by rank."""
+        """The values of all processes, which are pickled, in the order of their ranks."""
         values = [value] * self.world_size
         if self.world_size > 1:
             import torch
@@ -90,7 +93,7 @@ class ProcessGroup:
         return values
 
     def barrier(self) -> None:
-        """Wait until every process has come here."""
+        """Wait until every process has reached this point."""
         self.broadcast(self.all_gather(None))
 
 
@@ -98,7 +101,7 @@ SINGLE_PROCESS = ProcessGroup()
 
 
 def current_group(num_processes: str | int) -> ProcessGroup:
-    """The group this process was started in, from the launcher's environment variables; else SINGLE_PROCESS.
+    """The group of this process, from the environment variables that a launcher sets; SINGLE_PROCESS without them.
 
     num_processes: train.num_processes. Raises LockstepError when the launcher started another number of processes.
     """
@@ -115,9 +118,10 @@ def current_group(num_processes: str | int) -> ProcessGroup:
 
 
 def connect(processes: ProcessGroup, device: str) -> None:
-    """Set up torch.distributed between the processes, and silence standard output in all but rank 0.
+    """Initialize torch.distributed, and silence standard output on every rank but 0. Does nothing without a launcher.
 
-    device: 'cpu', 'cuda' or 'mps'. Raises LockstepError where this machine has too few devices for its processes.
+    device: 'cpu', 'cuda' or 'mps'. Raises LockstepError when this machine has fewer devices than processes, and for
+    FSDP on another device than CUDA.
     """
     if "RANK" not in os.environ:
         return
@@ -134,18 +138,18 @@ def connect(processes: ProcessGroup, device: str) -> None:
         )
     if device == "cuda":
         torch.cuda.set_device(processes.local_rank)
-    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # else Accelerate chooses a number
-    # Collectives on CPU tensors go through gloo and do not wait for a GPU.
+    os.environ.setdefault("OMP_NUM_THREADS", str(torch.get_num_threads()))  # else Accelerate sets a number of its own
+    # Gloo for collectives on CPU tensors, which then do not wait for a GPU.
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     torch.distributed.init_process_group(backend, timeout=TIMEOUT)
     if not processes.is_main:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for the rest of the process's life)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (open until the process ends)
 
 
 def disconnect() -> None:
-    """Leave the process group."""
+    """Leave the group that `connect` joined."""
     if "RANK" in os.environ:
         import torch
 
-        with suppress(ValueError, RuntimeError):  # never connected, or they are gone
+        with suppress(ValueError, RuntimeError):  # never connected, or the other processes are gone
             torch.distributed.destroy_process_group()

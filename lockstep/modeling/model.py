@@ -1,4 +1,4 @@
-"""The model: loaded from a folder or the Hub, or made from nothing; fitted to its tokenizer; saved without traces."""
+"""The model: loaded from a base or initialized at random, fitted to its tokenizer, and saved without traces."""
 
 from pathlib import Path
 from typing import Any
@@ -10,23 +10,25 @@ from transformers.utils import logging as transformers_logging
 from lockstep.core.console import warn
 from lockstep.core.errors import LockstepError
 from lockstep.core.settings import Generation, Model
-from lockstep.pretrained.hub import check_download, resolve_base
-from lockstep.pretrained.model_folder import check_config, check_weights, made_again
-from lockstep.pretrained.tokenizer import SCRATCH, check_vocabulary, save_tokenizer
+from lockstep.pretrained.base import is_pretrained, resolve_base
+from lockstep.pretrained.hub import check_cached_weights
+from lockstep.pretrained.model_folder import check_config, check_weights, restore_remedy
+from lockstep.pretrained.tokenizer import check_vocabulary, save_tokenizer
 
 transformers_logging.disable_progress_bar()
 
 
 def build_model(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    """The base as fp32, ready to be trained: embeddings for every token, dropout as params say.
+    """The base in fp32, ready for training: with an embedding for every token, and the dropout of the settings.
 
-    Random weights come from torch's generator: seed it first. Raises LockstepError when the base can't be loaded.
+    Random weights are drawn from torch's generator, so seed it first. Raises LockstepError when the base can't be
+    loaded or does not fit the tokenizer.
     """
-    if settings.base == SCRATCH:
+    if not is_pretrained(settings.base):
         model = _from_scratch(settings, tokenizer)
     else:
         folder = resolve_base(settings.base, settings.revision)
-        check_download(folder, settings.base)
+        check_cached_weights(folder, settings.base)
         model = load_model(folder, settings.base)
         grow_embeddings(model, len(tokenizer))
     check_vocabulary(tokenizer, model.config)
@@ -38,9 +40,10 @@ def build_model(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrain
 
 
 def load_model(folder: Path | str, name: str) -> PreTrainedModel:
-    """Load a causal language model as fp32 from safetensors.
+    """Load a causal language model in fp32 from safetensors, in evaluation mode.
 
-    name: what the user calls it, for the LockstepError raised when it can't be loaded or is not whole.
+    name: what the user calls the folder. Raises LockstepError when the model can't be loaded, or when a weight is
+    missing, has another shape than config.json says or holds NaN or infinity.
     """
     check_config(Path(folder), name)
     check_weights(Path(folder), name)
@@ -50,27 +53,30 @@ def load_model(folder: Path | str, name: str) -> PreTrainedModel:
             dtype=torch.float32,
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told below, in words
+            ignore_mismatched_sizes=True,  # reported by _require_all_weights
         )
-    except Exception as error:  # broken weights fail in many ways; each is the same to the user
+    except Exception as error:  # broken weights fail in many ways, all the same to the user
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise LockstepError(f"The model {name} can't be loaded: {reason}.", made_again(name)) from error
+        raise LockstepError(f"The model {name} can't be loaded: {reason}.", restore_remedy(name)) from error
     _require_all_weights(loaded, name)
     if broken := [key for key, weight in model.named_parameters() if not torch.isfinite(weight).all()]:
         raise LockstepError(
-            f"The model {name} can't be loaded: {broken[0]} holds values that are no numbers.", made_again(name)
+            f"The model {name} can't be loaded: {broken[0]} holds values that are no numbers.", restore_remedy(name)
         )
     return model.eval()
 
 
 def _require_all_weights(loaded: dict[str, Any], name: str) -> None:
-    """Raise LockstepError where config.json asks for weights that are not in the files: Transformers makes them up."""
-    remedy = f"config.json and weights are of different models. {made_again(name)}"
+    """Raise LockstepError if the files lack weights that config.json asks for: Transformers would draw random ones.
+
+    loaded: the loading info of from_pretrained. name: what the user calls the folder.
+    """
+    remedy = f"config.json and weights are of different models. {restore_remedy(name)}"
     if missing := sorted(loaded["missing_keys"]):
         lacking = f"{missing[0]} is" if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more weights are"
         raise LockstepError(f"The model {name} can't be loaded: {lacking} missing.", remedy)
-    for key, found, wanted in sorted(loaded["mismatched_keys"]):
-        sizes = f"{' x '.join(map(str, found))}, config.json asks for {' x '.join(map(str, wanted))}"
+    for key, stored, expected in sorted(loaded["mismatched_keys"]):
+        sizes = f"{' x '.join(map(str, stored))}, config.json asks for {' x '.join(map(str, expected))}"
         raise LockstepError(f"The model {name} can't be loaded: {key} is {sizes}.", remedy)
     if unused := sorted(loaded["unexpected_keys"]):
         warn(f"{name}: {len(unused)} weights in its files are not used, {unused[0]} first")
@@ -91,56 +97,56 @@ def _from_scratch(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTra
 
 
 def grow_embeddings(model: PreTrainedModel, tokens: int) -> None:
-    """Give the model an embedding for each of `tokens` tokens; new ones are the mean of the old.
+    """Give the model an embedding for each of `tokens` tokens. A new embedding is the mean of the old ones.
 
-    A random new row can get the highest logit everywhere; the mean of all rows never stands out
+    A random one can get the highest logit in every context; the mean never does
     (Hewitt 2021, 'Initializing New Word Embeddings for Pretrained Language Models').
     """
     old = model.get_input_embeddings().weight.shape[0]
     if tokens <= old:
         return
     model.resize_token_embeddings(tokens, mean_resizing=False)
-    tables = [model.get_input_embeddings().weight, model.get_output_embeddings().weight]
+    inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight  # (V, H) each
     with torch.no_grad():
-        for table in tables[:1] if tables[0] is tables[1] else tables:
-            table[old:] = table[:old].mean(dim=0)
+        for weight in [inputs] if inputs is outputs else [inputs, outputs]:
+            weight[old:] = weight[:old].mean(dim=0)  # (H,)
 
 
-def set_dropout(model: PreTrainedModel, share: float) -> None:
-    """Set dropout of embeddings and residual branches; attention dropout goes to 0, for it rules out fused kernels."""
+def set_dropout(model: PreTrainedModel, probability: float) -> None:
+    """Set dropout of embeddings and residual branches; attention dropout becomes 0, as it rules out fused kernels."""
     config = model.config.get_text_config()
     for name in ("embd_pdrop", "resid_pdrop", "hidden_dropout", "dropout"):
         if hasattr(config, name):
-            setattr(config, name, share)
+            setattr(config, name, probability)
     for name in ("attn_pdrop", "attention_dropout"):
         if hasattr(config, name):
             setattr(config, name, 0.0)
     attention_names = ("attn_dropout", "attention_dropout")
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0 if name.endswith(attention_names) else share
+            module.p = 0.0 if name.endswith(attention_names) else probability
         elif isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = 0.0
 
 
 def count_parameters(model: PreTrainedModel) -> int:
-    """Number of weights, shared ones counted once."""
+    """The number of weights, with tied ones counted once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def export_dtype(dtype: str) -> torch.dtype:
-    """The torch type for 'fp32', 'bf16' or 'fp16'."""
+    """The torch dtype of export.dtype: 'fp32', 'bf16' or 'fp16'."""
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
 
 
 def generation_config(settings: Generation, tokenizer: PreTrainedTokenizerFast) -> GenerationConfig:
-    """Our generation settings in Transformers' words."""
-    drawn = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": settings.top_k}
+    """The generation settings as Transformers' GenerationConfig. Temperature 0 is greedy decoding there."""
+    sampling = {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": settings.top_k}
     return GenerationConfig(
         max_new_tokens=settings.max_new_tokens,
         repetition_penalty=settings.repetition_penalty,
         do_sample=settings.temperature > 0,
-        **(drawn if settings.temperature > 0 else {}),
+        **(sampling if settings.temperature > 0 else {}),
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=tokenizer.bos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -150,13 +156,16 @@ def generation_config(settings: Generation, tokenizer: PreTrainedTokenizerFast) 
 def save_model(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, generation: GenerationConfig | None = None
 ) -> None:
-    """save_pretrained into `folder`: safetensors, config, generation config, tokenizer; no path, no training state."""
-    model.config.use_cache = True  # Trainer leaves it off
+    """Save weights as safetensors, config, generation config and tokenizer, without a path or the state of training.
+
+    generation: one with the special tokens alone if None.
+    """
+    model.config.use_cache = True  # Trainer switches it off
     model.config._name_or_path = ""
     model.generation_config = generation or GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.bos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     model.save_pretrained(folder)
     for file in folder.glob("*.safetensors"):
-        file.chmod(0o644)  # written for the owner alone
+        file.chmod(0o644)  # safetensors writes files that only their owner can read
     save_tokenizer(tokenizer, folder)

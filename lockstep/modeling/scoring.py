@@ -126,9 +126,9 @@ def score_rows(
     tokens: size of a batch. It, the order of rows and the padding change nothing but the last bits.
     processes: those that share the batches; each returns the scores of all rows, the same as one alone.
     """
-    nll = np.zeros(len(rows))
-    targets = np.zeros(len(rows), dtype=np.int64)
-    correct = np.zeros(len(rows), dtype=np.int64)
+    nll = np.zeros(len(rows))  # (rows,)
+    targets = np.zeros(len(rows), dtype=np.int64)  # (rows,)
+    correct = np.zeros(len(rows), dtype=np.int64)  # (rows,)
     for batch in _scored_batches(model, rows, hardware, pad_id, tokens, processes):
         count = len(batch.rows)
         nll[batch.rows] = np.bincount(batch.owner, weights=batch.nll, minlength=count)  # sums in float64

@@ -1,37 +1,38 @@
-"""What the processes of a launched stage say on stderr: warnings are passed on, the rest is judged when they end."""
+"""The stderr of the processes of a launched stage: warnings are passed on, errors are reported once all have ended."""
 
 import re
 import signal
 import subprocess
 import sys
 import threading
-from collections import deque
+from collections import defaultdict, deque
 
 from lockstep.core.errors import LockstepError, Stopped
 
-KEPT_LINES = 400
-WARNING, ERROR, STOPPED = "warning: ", "error: ", "stopped"
-TOLD = ("Connection closed by peer", "Connection reset by peer", "NCCL", "ProcessGroup")  # another process is gone
-ENDED = re.compile(r"rank\s*: (\d+) .*\n\s*exitcode\s*: (-?\d+)")  # in torchrun's table of failures
-OF_PROCESS = re.compile(r"\[rank(\d+)\]: (.*)")  # a line of a traceback
+MAX_KEPT_LINES = 400  # the last ones are enough for torchrun's table and the tracebacks before it
+WARNING, ERROR, STOPPED = "warning: ", "error: ", "stopped"  # beginnings of the lines that stages write
+# In the traceback of a process that failed only because another one was gone.
+LOST_CONNECTION = ("Connection closed by peer", "Connection reset by peer", "NCCL", "ProcessGroup")
+EXIT_CODE = re.compile(r"rank\s*: (\d+) .*\n\s*exitcode\s*: (-?\d+)")  # in torchrun's table of failures
+RANK_LINE = re.compile(r"\[rank(\d+)\]: (.*)")  # a line of a traceback
 
 
-class Relayed(threading.Thread):
-    """Reads the launcher's stderr, which all its processes share, to the end."""
+class WorkerOutput(threading.Thread):
+    """Reads the launcher's stderr, which all worker processes share, to its end."""
 
     def __init__(self, launcher: "subprocess.Popen[str]") -> None:
         super().__init__(daemon=True)
-        self.source = launcher.stderr
+        self.stderr = launcher.stderr
         self.warnings: set[str] = set()
         self.error = self.stopped = ""
-        self.kept: deque[str] = deque(maxlen=KEPT_LINES)
+        self.other_lines: deque[str] = deque(maxlen=MAX_KEPT_LINES)
         self.start()
 
     def run(self) -> None:
-        for line in self.source or ():
+        for line in self.stderr or ():
             line = line.rstrip("\n")
             if line.startswith(WARNING):
-                if line not in self.warnings:  # each process may give it
+                if line not in self.warnings:  # every process may print it
                     self.warnings.add(line)
                     print(line, file=sys.stderr, flush=True)
             elif line.startswith(ERROR):
@@ -39,13 +40,13 @@ class Relayed(threading.Thread):
             elif line.startswith(STOPPED):
                 self.stopped = max(self.stopped, line.removeprefix(STOPPED).removeprefix(": "), key=len)
             else:
-                self.kept.append(line)
+                self.other_lines.append(line)
 
-    def raise_problem(self, exit_code: int, reason: str, together: str, remedy: str) -> None:
-        """Raise what went wrong, if anything did, as the stage would have alone: Stopped or LockstepError.
+    def raise_problem(self, exit_code: int, reason: str, workers: str, remedy: str) -> None:
+        """Raise Stopped or LockstepError, as a stage in one process would, if the workers were stopped or failed.
 
-        exit_code: the launcher's. reason: why it was asked to stop, if it was. together: "2 that train together".
-        remedy: what to do when one of them was killed or failed.
+        exit_code: the launcher's. reason: why it was asked to stop, or "". workers: what the error calls them, such as
+        "2 that train together". remedy: what to do when one of them was killed or failed.
         """
         if self.error:
             raise LockstepError(self.error)
@@ -55,23 +56,30 @@ class Relayed(threading.Thread):
             return
         if reason:
             raise Stopped(f"{reason}; nothing new was saved")
-        raise LockstepError(self._cause(together), remedy)
+        raise LockstepError(self._cause(workers), remedy)
 
-    def _cause(self, together: str) -> str:
-        """Which process failed first, and why; a traceback is printed."""
-        codes = {int(number): int(code) for number, code in ENDED.findall("\n".join(self.kept))}
-        killed = [number for number, code in codes.items() if code < 0 and code != -signal.SIGTERM]
+    def _cause(self, workers: str) -> str:
+        """Which process failed first, and why. Its traceback is printed."""
+        codes = {int(rank): int(code) for rank, code in EXIT_CODE.findall("\n".join(self.other_lines))}
+        killed = [rank for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
         if killed:
             name = signal.Signals(-codes[killed[0]]).name
-            want = ", perhaps for want of memory" if name == "SIGKILL" else ""
-            return f"Process {killed[0]} of the {together} was killed ({name}{want})."
-        said: dict[int, list[str]] = {}
-        for line in self.kept:
-            if found := OF_PROCESS.match(line):
-                said.setdefault(int(found[1]), []).append(found[2])
-        own = [number for number, lines in said.items() if not any(word in "\n".join(lines) for word in TOLD)]
-        for number in own or said:
-            print("\n".join(said[number]), file=sys.stderr)
-            return f"Process {number} of the {together} failed: {said[number][-1].rstrip('.')}."
-        print("\n".join(self.kept), file=sys.stderr)
-        return f"The {together} ended unexpectedly."
+            hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
+            return f"Process {killed[0]} of the {workers} was killed ({name}{hint})."
+        tracebacks = self._tracebacks()
+        if not tracebacks:
+            print("\n".join(self.other_lines), file=sys.stderr)
+            return f"The {workers} ended unexpectedly."
+        causes = [rank for rank, text in tracebacks.items() if not any(word in text for word in LOST_CONNECTION)]
+        rank = next(iter(causes or tracebacks))
+        print(tracebacks[rank], file=sys.stderr)
+        last_line = tracebacks[rank].rpartition("\n")[2]
+        return f"Process {rank} of the {workers} failed: {last_line.rstrip('.')}."
+
+    def _tracebacks(self) -> dict[int, str]:
+        """Rank -> the lines that torchrun marked as its."""
+        lines: dict[int, list[str]] = defaultdict(list)
+        for line in self.other_lines:
+            if match := RANK_LINE.match(line):
+                lines[int(match[1])].append(match[2])
+        return {rank: "\n".join(own) for rank, own in lines.items()}

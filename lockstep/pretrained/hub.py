@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: bases that come from it, exports that go to it."""
+"""The Hugging Face Hub: base models are downloaded from it, and exports uploaded to it."""
 
 import errno
 import os
@@ -6,55 +6,19 @@ from pathlib import Path
 
 from lockstep.core.checksums import sha256_file
 from lockstep.core.errors import LockstepError
-from lockstep.core.paths import EXPORT
-from lockstep.pretrained.model_folder import check_config, check_weights
+from lockstep.pretrained.model_folder import MODEL_FILES
 
-SHA256_DIGITS = 64
-WEIGHT_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "merges.txt", "vocab.txt", "*.model", "*.jinja"]
-
-STALE = ["*.safetensors", "*.safetensors.index.json", "*.jinja"]  # of an earlier export: taken away if not replaced
+SHA256_DIGITS = 64  # hexadecimal
+# Files of an earlier export: deleted from the repository where the new one does not replace them.
+REPLACED_FILES = ["*.safetensors", "*.safetensors.index.json", "*.jinja"]
 
 
-def is_folder(base: str) -> bool:
-    """True when `base` names a folder here rather than a Hub id: it or the folder around it exists, or it can't be an
-    id."""
-    around = os.path.dirname(base)
-    here = os.path.isdir(base) or bool(around and os.path.isdir(around))
-    return here or base.startswith((".", "/", "~")) or base.count("/") > 1
+def download(base: str, revision: str | None) -> Path:
+    """The folder in the Hub's cache that holds a model's files, downloaded where they are not there yet.
 
-
-def resolve_base(base: str, revision: str | None) -> Path:
-    """The folder that holds a base model: as given, or downloaded from the Hub into its cache.
-
-    Weights are taken as safetensors only, so nothing is unpickled.
-    Raises LockstepError when the folder or id is unknown or holds no model, a revision is given with a folder, or the
-    Hub can't be reached and the cache has no copy.
+    Raises LockstepError when the Hub does not have the model, wants its licence accepted or a token, or can't be
+    reached and the cache has no copy, and when the disk is full.
     """
-    if not is_folder(base):
-        folder = _download(base, revision)
-    else:
-        folder = Path(base).expanduser()
-        if not (folder / "config.json").is_file():
-            raise _no_model(base, folder)
-        if revision is not None:
-            raise LockstepError(
-                f"{base} is a folder: it has no revision {revision}.", "Set model.revision to none, or name a Hub id."
-            )
-    check_config(folder, base)
-    check_weights(folder, base)
-    return folder
-
-
-def _no_model(base: str, folder: Path) -> LockstepError:
-    if folder == EXPORT:
-        return LockstepError(f"{EXPORT} holds no model yet.", "Run `make repro` first.")
-    remedy = "Give a folder made by save_pretrained, a Hub id such as distilgpt2, or scratch."
-    if not folder.is_dir():
-        return LockstepError(f"model.base = {base} is no model folder: there is no such folder.", remedy)
-    return LockstepError(f"model.base = {base} is no model folder: {folder / 'config.json'} is missing.", remedy)
-
-
-def _download(base: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -65,7 +29,7 @@ def _download(base: str, revision: str | None) -> Path:
 
     name = base if revision is None else f"{base} at revision {revision}"
     try:
-        return Path(snapshot_download(base, revision=revision, allow_patterns=WEIGHT_FILES))
+        return Path(snapshot_download(base, revision=revision, allow_patterns=list(MODEL_FILES)))
     except GatedRepoError:
         raise LockstepError(
             f"{name} asks for its licence to be accepted.", "Accept it on the Hub and set HF_TOKEN."
@@ -77,7 +41,7 @@ def _download(base: str, revision: str | None) -> Path:
             f"model.base = {base}: no folder here and no model on the Hub has this name.",
             "Check the spelling; a private model needs HF_TOKEN.",
         ) from None
-    except Exception as error:  # a network fails in many ways, under names that change with the client's version
+    except Exception as error:  # networks fail in many ways, and each client version names them anew
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise LockstepError(
                 f"There is no room for {name} in the Hub's cache.", "Make room, or set HF_HOME."
@@ -88,10 +52,11 @@ def _download(base: str, revision: str | None) -> Path:
         ) from None
 
 
-def check_download(folder: Path, name: str) -> None:
-    """Hold downloaded weights against the SHA-256 under which the Hub's cache keeps them; other folders have none.
+def check_cached_weights(folder: Path, name: str) -> None:
+    """Raise LockstepError unless weights in the Hub's cache still have the SHA-256 that they are stored under.
 
-    Raises LockstepError when a file has changed since.
+    In the cache, `model.safetensors` is a link to a file whose name is its SHA-256. Weights elsewhere pass.
+    name: what the user calls the model.
     """
     for path in sorted(folder.glob("*.safetensors")):
         stored = path.resolve()
@@ -104,11 +69,11 @@ def check_download(folder: Path, name: str) -> None:
 
 
 def push_folder(folder: Path, repo: str, private: bool) -> str:
-    """Upload a folder as a model to the Hub; returns its address.
+    """Upload a model folder to the Hub, where its repository is created if need be; returns the repository's URL.
 
-    The token is read from the environment (HF_TOKEN) by huggingface_hub and goes nowhere else.
+    The token is that of the environment (HF_TOKEN) and is sent to the Hub only.
     Raises LockstepError when the upload is refused or the Hub can't be reached, and before anything is uploaded when
-    `private` is wanted but the repository is there already and public.
+    `private` is true but the repository already exists and is public.
     """
     from huggingface_hub import HfApi
 
@@ -121,18 +86,21 @@ def push_folder(folder: Path, repo: str, private: bool) -> str:
                 "Make it private there, choose another export.hub_repo, or set export.hub_private to false.",
             )
         api.upload_folder(
-            repo_id=url.repo_id, folder_path=folder, delete_patterns=STALE, commit_message="Model exported by Lockstep"
+            repo_id=url.repo_id,
+            folder_path=folder,
+            delete_patterns=REPLACED_FILES,
+            commit_message="Model exported by Lockstep",
         )
     except LockstepError:
         raise
-    except Exception as error:  # refused, unreachable, broken off: the same to the user
+    except Exception as error:  # refused, unreachable, interrupted: the same to the user
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise LockstepError(f"The Hub did not take {repo}: {reason}.", f"{folder} itself is complete.") from None
     return str(url)
 
 
 def check_push(repo: str | None) -> None:
-    """Raise LockstepError unless a push could start: a repository name and a token are there."""
+    """Raise LockstepError unless there is a repository name (export.hub_repo) and a token to push with."""
     if not repo or repo.count("/") > 1:
         raise LockstepError(
             "export.push_to_hub is true but export.hub_repo names no repository.", "Set it to owner/name."

@@ -1,4 +1,4 @@
-"""The tokenizer: loaded with the base or learnt from the data, and checked against the model."""
+"""The tokenizer: loaded from a model folder or trained on texts, and checked against the model."""
 
 from collections.abc import Iterable
 from json import JSONDecodeError
@@ -10,12 +10,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging as transformers_logging
 
 from lockstep.core.errors import LockstepError
-from lockstep.pretrained.model_folder import MADE_BY, check_config, made_again
+from lockstep.pretrained.model_folder import MAKE_COMMANDS, check_config, restore_remedy
 from lockstep.pretrained.plain_encoding import Encoder, encode_plain
 
 END_OF_TEXT = "<|endoftext|>"
 BYTE_ALPHABET = 256  # entries a byte-level BPE starts from
-SCRATCH = "scratch"
 
 transformers_logging.set_verbosity_error()
 
@@ -23,21 +22,21 @@ transformers_logging.set_verbosity_error()
 def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
     """Load the tokenizer in a folder.
 
-    name: what the user calls it, for the LockstepError raised when it can't be loaded, is not a fast tokenizer, or
-    has no words or no end-of-text token.
+    name: what the user calls the folder. Raises LockstepError when the tokenizer can't be loaded, is not a fast one, or
+    has no vocabulary or no end-of-text token.
     """
-    if (folder / "config.json").exists():  # beside weights, that is
+    if (folder / "config.json").exists():  # the folder of a model, not of a tokenizer alone
         check_config(folder, name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
-    except Exception as error:  # broken files fail in many ways; each is the same to the user
+    except Exception as error:  # broken files fail in many ways, all the same to the user
         if not (folder / "tokenizer.json").exists():
             raise _no_tokenizer(name) from error
         reason = _first_line(error).rstrip(".:")
-        raise LockstepError(f"The tokenizer of {name} can't be loaded: {reason}.", made_again(name)) from error
+        raise LockstepError(f"The tokenizer of {name} can't be loaded: {reason}.", restore_remedy(name)) from error
     if not tokenizer.is_fast:
         raise LockstepError(f"{name} has no fast tokenizer.", "Choose a base that has a tokenizer.json.")
-    if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):  # what comes of a folder without its files
+    if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):  # the files are missing
         raise _no_tokenizer(name)
     if tokenizer.eos_token_id is None:
         raise LockstepError(
@@ -48,18 +47,20 @@ def load_tokenizer(folder: Path, name: str) -> PreTrainedTokenizerFast:
 
 
 def _no_tokenizer(name: str) -> LockstepError:
-    remedy = made_again(name) if name in MADE_BY else "Put its tokenizer.json beside the weights."
+    remedy = restore_remedy(name) if name in MAKE_COMMANDS else "Put its tokenizer.json beside the weights."
     return LockstepError(f"{name} has no tokenizer.", remedy)
 
 
 def load_config(folder: Path, name: str) -> PretrainedConfig:
-    """The model's config. Raises LockstepError where Transformers can't use it, or it is no model that goes on from a
-    text."""
+    """The config of a model. Raises LockstepError when Transformers can't use it or it is no causal language model.
+
+    name: what the user calls the folder.
+    """
     try:
         config = AutoConfig.from_pretrained(folder)
-    except Exception as error:  # a broken config fails in many ways; each is the same to the user
+    except Exception as error:  # a broken config fails in many ways, all the same to the user
         reason = _first_line(error).rstrip(".:")
-        raise LockstepError(f"{name}: config.json can't be used: {reason}.", made_again(name)) from error
+        raise LockstepError(f"{name}: config.json can't be used: {reason}.", restore_remedy(name)) from error
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise LockstepError(
             f"{name} is of the kind {config.model_type}, which does not go on from a text.",
@@ -69,7 +70,10 @@ def load_config(folder: Path, name: str) -> PretrainedConfig:
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, context: int) -> PreTrainedTokenizerFast:
-    """Learn a byte-level BPE (as GPT-2's) of at most vocab_size entries, end-of-text included, from texts."""
+    """Train a byte-level BPE, as GPT-2's, of at most vocab_size entries, end-of-text included.
+
+    context: the model's context in tokens, which Transformers keeps with the tokenizer.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     bpe = Tokenizer(models.BPE())
@@ -92,9 +96,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, context: int) -> PreT
 
 
 def set_pad_token(tokenizer: PreTrainedTokenizerFast, pad_token: str | None) -> None:
-    """Give the tokenizer a padding token: a new one where a string is given, else end-of-text if it has none.
+    """Give the tokenizer a padding token: pad_token if there is one, else end-of-text unless it has one already.
 
-    Padding is masked by position, so an id that also means something else does no harm.
+    Padding is masked by position, so its id may be that of a token with another meaning.
     """
     if pad_token is not None:
         tokenizer.add_special_tokens({"pad_token": pad_token})
@@ -103,26 +107,26 @@ def set_pad_token(tokenizer: PreTrainedTokenizerFast, pad_token: str | None) -> 
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[int]]:
-    """Token ids of each text as plain text, see encoder.encode_plain."""
+    """Token ids of each text as plain text, see plain_encoding.encode_plain."""
     return encode_plain(tokenizer.backend_tokenizer, texts)
 
 
 def encoder_of(tokenizer: PreTrainedTokenizerFast) -> Encoder:
-    """The part of the tokenizer that other processes can do with."""
-    end: int = tokenizer.eos_token_id  # type: ignore[assignment]
-    return Encoder(tokenizer.backend_tokenizer, opening_ids(tokenizer), end)
+    """The tokenizer without Transformers, for worker processes."""
+    eos_id: int = tokenizer.eos_token_id  # type: ignore[assignment]
+    return Encoder(tokenizer.backend_tokenizer, opening_ids(tokenizer), eos_id)
 
 
 def opening_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """Ids the tokenizer puts before any text ([] for GPT-2, begin-of-text for Llama)."""
+    """Ids that the tokenizer puts before every text: [] for GPT-2, begin-of-text for Llama."""
     bos = tokenizer.bos_token_id
     return [bos] if bos is not None and tokenizer("")["input_ids"][:1] == [bos] else []
 
 
 def check_vocabulary(tokenizer: PreTrainedTokenizerFast, config: PretrainedConfig, added: int = 0) -> None:
-    """Raise LockstepError when the tokenizer can give an id that the model has no embedding for.
+    """Raise LockstepError when the tokenizer has an id without an embedding in the model.
 
-    added: tokens put into the tokenizer by params; the embeddings grow by them in training.
+    added: number of tokens that the settings add to the tokenizer; the embeddings grow by as many before training.
     """
     vocabulary = config.get_text_config().vocab_size
     highest = max(tokenizer.get_vocab().values())
@@ -135,14 +139,14 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerFast, config: PretrainedConfi
 
 
 def context_length(config: PretrainedConfig) -> int | None:
-    """Tokens the model can look back, where its config says so."""
+    """The model's context in tokens, or None if its config does not say."""
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
-    """Save with no trace of where it was loaded from."""
-    for trace in ("name_or_path", "is_local", "local_files_only"):
-        tokenizer.init_kwargs.pop(trace, None)
+    """Save the tokenizer without the path or name it was loaded from, so that equal tokenizers are equal files."""
+    for key in ("name_or_path", "is_local", "local_files_only"):
+        tokenizer.init_kwargs.pop(key, None)
     tokenizer.name_or_path = ""
     tokenizer.save_pretrained(folder)
 

@@ -9,9 +9,8 @@ from lockstep.artifacts.records import Question, iterate_records
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import prepared_split
 from lockstep.core.settings import Model, Tokenize
-from lockstep.pretrained.hub import resolve_base
+from lockstep.pretrained.base import is_pretrained, resolve_base
 from lockstep.pretrained.tokenizer import (
-    SCRATCH,
     check_vocabulary,
     context_length,
     load_config,
@@ -35,7 +34,7 @@ def base_tokenizer(model: Model, settings: Tokenize) -> tuple[PreTrainedTokenize
     Raises LockstepError when the tokenizer doesn't fit the model, and when the lengths in `settings` exceed the
     model's context.
     """
-    if model.base == SCRATCH:
+    if not is_pretrained(model.base):
         tokenizer = train_tokenizer(_train_texts(), model.scratch.vocab_size, model.scratch.context)
         vocabulary, context = len(tokenizer), model.scratch.context
         set_pad_token(tokenizer, settings.pad_token)
@@ -51,7 +50,7 @@ def base_tokenizer(model: Model, settings: Tokenize) -> tuple[PreTrainedTokenize
         if getattr(settings, key) > context:
             raise LockstepError(
                 f"tokenize.{key} is {getattr(settings, key)}, but {model.base} can look back {context} tokens only.",
-                f"Set it to {context} or less{', or raise model.scratch.context' * (model.base == SCRATCH)}.",
+                f"Set it to {context} or less{', or raise model.scratch.context' * (not is_pretrained(model.base))}.",
             )
     return tokenizer, {"vocabulary_tokenizer": len(tokenizer), "vocabulary_model": vocabulary}
 

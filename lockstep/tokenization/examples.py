@@ -56,7 +56,7 @@ class QuestionTokenizer:
         prompts = self.encoder.encode([self.prompt.question_text(question.question) for question in questions])
         answers = self.encoder.encode([self.prompt.answer_text(question.answer) for question in questions])
         for question, prompt_ids, answer_ids in zip(questions, prompts, answers, strict=True):
-            head, tail = self.encoder.opening + prompt_ids, answer_ids + [self.encoder.end]
+            head, tail = self.encoder.opening_ids + prompt_ids, answer_ids + [self.encoder.eos_id]
             if len(head) + len(tail) > self.max_length:
                 shortened = self._shorten(question, head, tail)
                 if shortened is None:
@@ -110,11 +110,11 @@ class QuestionTokenizer:
         spans = self.encoder.offsets(self.prompt.question_text(question))
         token_ends = [end for begin, end in spans if start <= begin and end <= start + len(question)]
         room = max(room, self.max_length // MIN_QUESTION_SHARE)
-        surplus = max(0, len(self.encoder.opening) + len(spans) - room)
+        surplus = max(0, len(self.encoder.opening_ids) + len(spans) - room)
         keep = max(0, len(token_ends) - surplus)
         while True:
             shorter = question[: token_ends[keep - 1] - start] if keep else ""
-            ids = self.encoder.opening + self.encoder.encode([self.prompt.question_text(shorter)])[0]
+            ids = self.encoder.opening_ids + self.encoder.encode([self.prompt.question_text(shorter)])[0]
             if ids and (len(ids) <= room or not keep):
                 return ids
             if not keep:  # not even the template has a token, but the first target needs a token before it
@@ -124,7 +124,7 @@ class QuestionTokenizer:
 
 def encode_texts(encoder: Encoder, texts: list[str]) -> Ids:
     """Ids of some texts end to end, each followed by end-of-text, (tokens,)."""
-    return np.fromiter(chain.from_iterable([*ids, encoder.end] for ids in encoder.encode(texts)), np.int32)
+    return np.fromiter(chain.from_iterable([*ids, encoder.eos_id] for ids in encoder.encode(texts)), np.int32)
 
 
 def group_texts(batches: Iterable[Ids], end_of_text: int, block_size: int) -> Iterator[RowBlock]:

@@ -35,7 +35,7 @@ class SplitTokenizer:
         """
         if self.kind == "text":
             for split, results in _by_split(partial(_tokenize_texts, self.encoder)):
-                yield split, group_texts((ids for _, ids in results), self.encoder.end, self.block_size)
+                yield split, group_texts((ids for _, ids in results), self.encoder.eos_id, self.block_size)
         else:
             for split, results in _by_split(partial(_tokenize_questions, self.new_question_tokenizer)):
                 yield split, self._collect(results)

@@ -15,7 +15,7 @@ from lockstep.core.errors import Stopped
 from lockstep.core.paths import CHECKPOINTS
 from lockstep.modeling.distributed import ProcessGroup
 from lockstep.modeling.stopping import StopRequest
-from lockstep.training.checkpoints import keep_latest, seal_checkpoint
+from lockstep.training.checkpoints import finish_checkpoint, keep_latest
 from lockstep.training.learning_curves import Curves
 from lockstep.training.run_state import RunState
 from lockstep.training.trainable_weights import save_weights
@@ -83,7 +83,7 @@ class Progress(TrainerCallback):
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         assert self.line is not None
-        # Of all processes: each trains on about as many tokens.
+        # An estimate for all processes: each trains on about as many tokens.
         tokens = (self.run_state.meter.tokens - self.start_tokens) * self.run_state.processes.world_size
         tokens_per_second = tokens / (time.monotonic() - self.start_time)
         loss = self.run_state.curves.epochs[-1].get("validation_loss")
@@ -97,31 +97,32 @@ class Progress(TrainerCallback):
 
 
 class CheckpointFinisher(TrainerCallback):
-    """Completes the checkpoint that Trainer has just written: adds the run's own state, seals it, removes old ones.
+    """Completes the checkpoint that Trainer has written: adds the run's own state and a manifest, removes old ones.
 
-    A checkpoint without a seal is never resumed from, and is removed at the next start (see checkpoints.latest_whole).
+    A checkpoint without a manifest is never resumed from; the next start removes it (see checkpoints.latest_intact).
     """
 
     def __init__(self, run_state: RunState) -> None:
         self.run_state = run_state
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Raises LockstepError when the loss is not finite or a file can't be written; there is no seal then."""
+        """Raises LockstepError when the loss is not finite or a file can't be written; there is no manifest then."""
         folder, processes = self.run_state.folder, self.run_state.processes
         checkpoint = folder / f"checkpoint-{state.global_step}"
         with writing(CHECKPOINTS):
             self.run_state.save(checkpoint)
             if processes.is_main:
-                seal_checkpoint(checkpoint)
+                finish_checkpoint(checkpoint)
                 keep_latest(folder, CHECKPOINTS_KEPT)
-        processes.barrier()  # no process may go on, and perhaps end, before the seal is on disk
+        processes.barrier()  # no process may go on, and perhaps end, before the manifest is on disk
 
 
 class SaveAndStop(TrainerCallback):
-    """Requests a checkpoint every few minutes and when asked to stop; after the latter is saved, ends with Stopped.
+    """Requests a checkpoint every few minutes and on a stop request; once that last one is saved, raises Stopped.
 
-    All processes save, and stop, after the same step: when the first one's minutes are over or any is asked to stop.
-    Comes after CheckpointFinisher: training may end only once the checkpoint is complete.
+    All processes save, and stop, after the same step: when the first one's interval is over, or any of them has a stop
+    request.
+    Comes after CheckpointFinisher, as training may end only once the checkpoint is complete.
     """
 
     def __init__(self, minutes: float, stop: StopRequest, processes: ProcessGroup) -> None:
@@ -138,7 +139,7 @@ class SaveAndStop(TrainerCallback):
             control.should_save = True
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Raises Stopped when any process is asked to stop."""
+        """Raises Stopped when any process has a stop request."""
         self.last_save = time.monotonic()
         if reasons := list(filter(None, self.processes.all_gather(self.stop.reason))):
             raise Stopped(

@@ -33,8 +33,8 @@ def fingerprint(values: Any, paths: Iterable[Path]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def seal_checkpoint(folder: Path) -> None:
-    """Mark a checkpoint as complete, after its bytes have reached the disk: one without a seal is not complete."""
+def finish_checkpoint(folder: Path) -> None:
+    """Write a checkpoint's manifest once its bytes have reached the disk: without one it counts as incomplete."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             sync_file(path)
@@ -61,8 +61,8 @@ def checkpoints_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*"), key=checkpoint_step, reverse=True)
 
 
-def latest_whole(folder: Path) -> Path | None:
-    """The latest complete checkpoint of a run, or None. Later ones that are incomplete or damaged are removed."""
+def latest_intact(folder: Path) -> Path | None:
+    """The latest intact checkpoint of a run, or None. Later ones, incomplete or damaged, are removed."""
     for checkpoint in checkpoints_in(folder):
         if is_intact(checkpoint):
             return checkpoint

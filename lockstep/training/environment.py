@@ -1,17 +1,14 @@
-"""What training runs on and begins with: other runs, and a rerun elsewhere, are compared with it."""
+"""The environment of a training run: hardware, versions of libraries, and hashes of the base's files."""
 
 import platform
 from importlib.metadata import version
 from typing import Any
 
-from lockstep.core.checksums import sha256_of
-from lockstep.core.paths import shown_path
 from lockstep.core.settings import Model
 from lockstep.modeling.device import Hardware, processor
-from lockstep.pretrained.hub import WEIGHT_FILES, is_folder, resolve_base
-from lockstep.pretrained.tokenizer import SCRATCH
+from lockstep.pretrained.base import base_hashes
 
-# Whatever of these has another version may give other bits; a test compares the list with what the stages import.
+# Another version of any of these may give other bits; a test compares the list with what the stages import.
 LIBRARIES = (
     "accelerate",
     "beautifulsoup4",
@@ -36,7 +33,10 @@ LIBRARIES = (
 
 
 def training_environment(hardware: Hardware, model: Model) -> dict[str, Any]:
-    """Hardware, versions of libraries, and SHA-256 of the base's files. Raises LockstepError when there is no base."""
+    """Hardware, versions of Python and libraries, and SHA-256 of the base's files.
+
+    Raises LockstepError when the base is missing or damaged, see resolve_base.
+    """
     return {
         "hardware": {
             "device": hardware.device,
@@ -47,15 +47,5 @@ def training_environment(hardware: Hardware, model: Model) -> dict[str, Any]:
         },
         "versions": {"python": ".".join(platform.python_version_tuple()[:2])}
         | {library: version(library) for library in LIBRARIES},
-        "base": base_hashes(model),
+        "base": base_hashes(model.base, model.revision),
     }
-
-
-def base_hashes(model: Model) -> dict[str, str]:
-    """SHA-256 of each file of the base that is read, under the base's name and its own; none for random weights."""
-    if model.base == SCRATCH:
-        return {}
-    folder = resolve_base(model.base, model.revision)
-    name = shown_path(folder) if is_folder(model.base) else model.base
-    files = sorted({path for pattern in WEIGHT_FILES for path in folder.glob(pattern)})
-    return sha256_of({f"{name}/{path.name}": path for path in files})

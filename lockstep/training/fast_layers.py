@@ -8,8 +8,10 @@ LEVELS = 1 << 16  # a dropout rate is rounded to a multiple of 1 / LEVELS
 
 
 class FastDropout(nn.Dropout):
-    """Dropout that draws four 16-bit random numbers at a time on a CPU, where torch's own draws one at a time and takes
-    longer than the matrix products around it. The rate is exact to 1 / 65,536."""
+    """Dropout for CPUs that draws four 16-bit random numbers at a time; the rate is exact to 1 / 65,536.
+
+    Torch's own draws one at a time there, and takes longer than the matrix products around it.
+    """
 
     @torch.compiler.disable
     def forward(self, states: torch.Tensor) -> torch.Tensor:
@@ -20,7 +22,7 @@ class FastDropout(nn.Dropout):
         words.random_(-(1 << 63), None)  # all 64 bits
         levels = words.view(torch.int16)[: states.numel()].view(states.shape)  # as states, uniform
         mask = (levels >= threshold - LEVELS // 2).to(states.dtype)  # as states, 0 where dropped
-        return states * mask.mul_(LEVELS / (LEVELS - threshold))
+        return states * mask.mul_(LEVELS / (LEVELS - threshold))  # as states
 
 
 def replace_layers(module: nn.Module, device: str) -> None:

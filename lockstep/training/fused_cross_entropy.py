@@ -23,7 +23,7 @@ class FusedCrossEntropy(torch.autograd.Function):
     """Sum of -ln p over targets, from hidden states and the weight of the output layer.
 
     hidden (T, H), weight (V, H), target_index (N,) distinct positions in hidden, targets (N,) -> scalar fp32.
-    d loss / d logits = softmax(logits) - onehot(target). It can be differentiated once.
+    d loss / d logits = softmax(logits) - onehot(target). Backward runs once: it reuses the gradients' memory.
     """
 
     @staticmethod

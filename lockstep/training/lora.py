@@ -16,7 +16,7 @@ from lockstep.core.errors import LockstepError
 from lockstep.core.settings import Lora
 from lockstep.modeling.collate import collate
 from lockstep.modeling.scoring import MODEL_INPUTS, to_device
-from lockstep.pretrained.tokenizer import SCRATCH
+from lockstep.pretrained.base import is_pretrained
 
 # Relative to the largest logit: merging adds in another order, which changes the last bits (about 1e-6 in fp32).
 MERGE_TOLERANCE = 1e-4
@@ -24,7 +24,7 @@ NUM_COMPARED = 4  # rows whose logits are compared before and after merging
 
 
 def add_adapters(model: PreTrainedModel, settings: Lora, base: str) -> Any:
-    """Freeze the model and add trainable adapters to its linear layers; they are drawn from torch's generator.
+    """Freeze the model and add trainable adapters to its linear layers; their start values come from torch's generator.
 
     Nothing else is trained. A padding token that was added keeps its embedding, the mean of all: it is never a target,
     and no real token attends to it.
@@ -32,7 +32,7 @@ def add_adapters(model: PreTrainedModel, settings: Lora, base: str) -> Any:
     """
     from peft import LoraConfig, get_peft_model
 
-    if base == SCRATCH:
+    if not is_pretrained(base):
         raise LockstepError(
             "train.method is lora, but model.base is scratch, whose random weights would stay as they are.",
             "Set train.method to full, or name a trained base.",
@@ -43,9 +43,7 @@ def add_adapters(model: PreTrainedModel, settings: Lora, base: str) -> Any:
         lora_alpha=settings.alpha,  # type: ignore[arg-type]
         lora_dropout=settings.dropout,
         target_modules=names,
-        fan_in_fan_out=isinstance(
-            model.get_submodule(names[0]), Conv1D
-        ),  # PEFT itself detects models that have both kinds
+        fan_in_fan_out=isinstance(model.get_submodule(names[0]), Conv1D),  # PEFT corrects it for models with both kinds
         task_type="CAUSAL_LM",
     )
     with warnings.catch_warnings():
@@ -95,9 +93,9 @@ def merge_adapters(adapted: Any, rows: Sequence[dict[str, Any]], pad_id: int) ->
     model = adapted.get_base_model()  # with the adapters, but without Trainer's autocast around it
     tied = _is_tied(model, model.get_output_embeddings())
     rows = [rows[index] for index in range(min(NUM_COMPARED, len(rows)))]
-    before = _logits(model, rows, pad_id)
+    before = _logits(model, rows, pad_id)  # (B, L, V)
     merged: PreTrainedModel = adapted.merge_and_unload(safe_merge=True)
-    after = _logits(merged, rows, pad_id)
+    after = _logits(merged, rows, pad_id)  # (B, L, V)
     change = float((after - before).abs().max() / before.abs().max())
     if not change <= MERGE_TOLERANCE:
         raise LockstepError(
@@ -114,5 +112,5 @@ def _logits(model: Any, rows: Sequence[dict[str, Any]], pad_id: int) -> torch.Te
     batch = to_device(collate(rows, pad_id, layout="padded"), model.device)
     inputs = {name: value for name, value in batch.items() if name in MODEL_INPUTS}
     with torch.inference_mode():
-        logits: torch.Tensor = model.eval()(**inputs, use_cache=False).logits
+        logits: torch.Tensor = model.eval()(**inputs, use_cache=False).logits  # (B, L, V)
     return logits

@@ -64,7 +64,10 @@ def require_finite(loss: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """folder: where the run's checkpoints are. Every process has one; only the first writes files."""
+    """The state that a run adds to Trainer's. Every process has one; only the first writes files.
+
+    folder: where the run's checkpoints are.
+    """
 
     folder: Path
     meter: LossMeter
@@ -78,7 +81,7 @@ class RunState:
 
     def save(self, checkpoint: Path) -> None:
         """Write the state into a checkpoint folder. All processes must call it, after Trainer has written its files: it
-        returns only when every process has come here.
+        returns only once every process has called it.
 
         Raises LockstepError when the loss is not finite, as no run could continue from there.
         """
@@ -95,7 +98,7 @@ class RunState:
         """Continue from what save wrote. Raises LockstepError when a file is missing or broken."""
         self.meter.load_state_dict(read_json(checkpoint / COUNTERS, "make train")[self.processes.rank])
         self.curves.read(checkpoint)
-        # The run's own file is of a later epoch when it was killed between an evaluation and the save that follows it.
+        # A run killed between an evaluation and the save after it has left the best weights of a later epoch.
         if self.processes.is_main:
             self.best_weights.unlink(missing_ok=True)
             if (checkpoint / BEST).exists():

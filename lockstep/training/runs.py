@@ -18,7 +18,7 @@ from lockstep.core.settings import Model
 from lockstep.core.stage_deps import stage_deps
 from lockstep.modeling.distributed import SINGLE_PROCESS, ProcessGroup
 from lockstep.modeling.stopping import StopRequest
-from lockstep.pretrained.hub import is_folder
+from lockstep.pretrained.base import local_inputs
 from lockstep.training.checkpoints import fingerprint
 
 DAYS_KEPT = 30  # days that an interrupted run's checkpoints are kept after its last one
@@ -33,15 +33,13 @@ def training_run(
     run_identity: everything that determines the result besides the base and the files that dvc.yaml names as train's
     deps. processes: those that train together; the first manages the folder, the others receive its name.
     Waits while another process works on the same run, most often one whose dvc was killed and that is saving its last
-    checkpoint. Checkpoints of other runs are kept for DAYS_KEPT. Raises Stopped when asked to stop while it waits.
+    checkpoint. Checkpoints of other runs are kept for DAYS_KEPT. Raises Stopped on a stop request while it waits.
     """
     if not processes.is_main:
         yield processes.broadcast(None)
         return
     values = [_plain(value) for value in [*run_identity, model]]
-    paths = [Path(dep) for dep in stage_deps("train")]
-    if is_folder(model.base):
-        paths.append(Path(model.base))
+    paths = [Path(name) for name in [*stage_deps("train"), *local_inputs(model.base)]]
     folder = project_root() / CHECKPOINTS / fingerprint(values, paths)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(Path(f"{folder}.lock"), stop):
@@ -53,7 +51,7 @@ def training_run(
 
 @contextmanager
 def _locked(path: Path, stop: StopRequest) -> Iterator[None]:
-    """Hold a lock file; it is removed when the block ends without an exception."""
+    """Hold a lock file, removed when the block ends without an exception. Raises Stopped as training_run does."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -73,7 +71,7 @@ def _locked(path: Path, stop: StopRequest) -> Iterator[None]:
 def _remove_forgotten(run: Path) -> None:
     """Remove the checkpoints of other runs that were interrupted over DAYS_KEPT ago and never resumed."""
     for other in sorted(path for path in run.parent.iterdir() if path.is_dir() and path != run):
-        with suppress(FileNotFoundError, Timeout):  # it may end and be removed in between, or be going on
+        with suppress(FileNotFoundError, Timeout):  # it has just ended, or is still going on
             if time.time() - other.stat().st_mtime > DAYS_KEPT * 86400:
                 _remove(other)
 

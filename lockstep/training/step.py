@@ -23,7 +23,11 @@ LONGEST_PROBE = 64  # tokens
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
-    """layout: how rows are arranged in a batch (see collate.collate). fused: whether output_loss computes the loss."""
+    """How the loss of a batch is computed.
+
+    layout: how rows are arranged in a batch (see collate.collate). fused: whether fused_cross_entropy computes the loss
+    from the hidden states, without storing logits.
+    """
 
     layout: Layout
     fused: bool
@@ -35,15 +39,15 @@ class TrainingStep:
             return functional.cross_entropy(target_logits(model, batch).float(), batch["targets"], reduction="sum")
         inputs = {name: value for name, value in batch.items() if name in MODEL_INPUTS}
         with loss_for_logits(head, batch["target_index"], batch["targets"]):
-            return model(**inputs, use_cache=False).logits.sum()
+            return model(**inputs, use_cache=False).logits.sum()  # (1, 1, 1) -> ()
 
 
 def choose_step(model: PreTrainedModel, row: dict[str, Any], hardware: Hardware, packing: bool) -> TrainingStep:
     """The fastest training step that gives this model's own loss.
 
     row: any training row; its beginnings are the probe. packing: whether rows may share a line or bin; they are padded
-    otherwise, and where the model can't keep packed rows apart. The layout 'line' is for CPUs; it needs row_attention,
-    which stays set in the model.
+    otherwise, and where the model can't keep packed rows apart. The layout 'line' is for CPUs; it needs
+    varlen_attention, which stays set in the model.
     """
     probe = _probe_rows(row)
     layouts: list[Layout] = ["bins"] if packing else []

@@ -1,5 +1,6 @@
 """The trainable weights of a model: counted, gathered from shards, saved to a file and put back."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,30 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lockstep.core.atomic_files import sync_file, sync_folder
+from lockstep.modeling.model import count_parameters
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSize:
+    """Numbers of weights.
+
+    parameters: those of the finished model. trained_parameters: those that training changes: all of them, or LoRA's
+    adapters, which are merged into the finished model.
+    """
+
+    parameters: int
+    trained_parameters: int
+
+    @classmethod
+    def of(cls, model: Any, method: str) -> "ModelSize":
+        """The size of a model that is trained by this method, 'full' or 'lora'."""
+        trained = count_trained(model)
+        return cls(count_parameters(model) - (trained if method == "lora" else 0), trained)
+
+    def __str__(self) -> str:
+        share = self.trained_parameters / self.parameters
+        trained = f", {share:.2%} of them trained," if self.trained_parameters < self.parameters else ""
+        return f"{self.parameters / 1e6:.1f} million weights{trained}"
 
 
 def trained_weights(model: Any) -> dict[str, torch.Tensor]:

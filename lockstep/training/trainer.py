@@ -37,18 +37,19 @@ from lockstep.training.callbacks import (
     Progress,
     SaveAndStop,
 )
-from lockstep.training.checkpoints import checkpoint_step, latest_whole
+from lockstep.training.checkpoints import checkpoint_step, latest_intact
 from lockstep.training.distributed_sampler import DistributedBatchSampler, DistributedLoader
 from lockstep.training.fast_layers import replace_layers
 from lockstep.training.learning_curves import Curves
+from lockstep.training.lora import merge_adapters
 from lockstep.training.run_state import BEST, LossMeter, RunState
 from lockstep.training.step import TrainingStep, choose_step
-from lockstep.training.trainable_weights import gather_weights, load_weights, put_weights
+from lockstep.training.trainable_weights import ModelSize, gather_weights, load_weights, put_weights
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSetup:
-    """What a training run is made of besides model, rows and stop request.
+    """The settings and surroundings of a training run.
 
     settings: the section `train` of params.yaml. pad_id: the padding token. folder: where checkpoints go.
     """
@@ -89,7 +90,7 @@ class SumLossTrainer(Trainer):
     ) -> tuple[list[dict[str, Any]], torch.Tensor | None]:
         """The batches of one optimizer step, and the number of their targets over all processes, scalar tensor.
 
-        Trainer's own count is of `labels`, less the first of each row for the models that it knows to shift them.
+        Trainer itself would count `labels`, without the first of each row for models that it knows to shift them.
         """
         batches = list(islice(epoch_iterator, num_batches))
         if not batches:
@@ -102,7 +103,7 @@ class SumLossTrainer(Trainer):
         """This batch's share of the step's mean -ln p per target token, scalar tensor."""
         nll = self.step.loss(model, inputs)
         self.run_state.meter.add(nll, inputs["targets"].numel(), inputs["tokens"])
-        # ProcessGroup average their gradients; num_items_in_batch counts the targets of all of them.
+        # The processes average their gradients; num_items_in_batch counts the targets of all of them.
         return nll / num_items_in_batch * self.accelerator.num_processes
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
@@ -129,14 +130,14 @@ class SumLossTrainer(Trainer):
         return DistributedLoader(self.train_dataset, sampler, self.data_collator, pin_memory=pinned)
 
 
-def disk_needed(weights: int, trained: int) -> int:
-    """Bytes that a run takes: trained weights and their two moments in each checkpoint and in one being written, the
-    best of them, and the model at the end."""
-    return 4 * (trained * (3 * (CHECKPOINTS_KEPT + 1) + 1) + weights)
+def disk_needed(size: ModelSize) -> int:
+    """Bytes that a run takes, in fp32: in each checkpoint and in one being written, the trained weights and AdamW's two
+    moments of each; once more the best trained weights; and the finished model."""
+    return 4 * (size.trained_parameters * (3 * (CHECKPOINTS_KEPT + 1) + 1) + size.parameters)
 
 
 def training_arguments(setup: TrainingSetup) -> TrainingArguments:
-    """Our settings in Trainer's words."""
+    """Our settings as Trainer's arguments."""
     settings, hardware = setup.settings, setup.hardware
     return OneGpuArguments(
         output_dir=str(setup.folder),
@@ -183,7 +184,7 @@ def make_trainer(
     settings, processes = setup.settings, setup.processes
     train, validation = splits["train"], splits["validation"]
     scored = {"train": train.select(range(min(len(train), max(len(validation), 100)))), "validation": validation}
-    # The first process's choice: where a model is to lie in shards, it alone has loaded its weights by now.
+    # The first process chooses: of a model that FSDP will shard, it alone has loaded the weights by now.
     step = processes.broadcast(choose_step(model, train[0], setup.hardware, settings.packing))
     replace_layers(model, setup.hardware.device)
     curves = Curves(settings.early_stopping_patience if len(validation) else 0)
@@ -208,18 +209,18 @@ def make_trainer(
     trainer.add_callback(CheckpointFinisher(run_state))
     trainer.add_callback(SaveAndStop(settings.checkpoint_minutes, stop, processes))
     if processes.rank:
-        torch.manual_seed(setup.seed + processes.rank)  # each drops out activations of its own
+        torch.manual_seed(setup.seed + processes.rank)  # each process draws its own dropout
     return trainer
 
 
 def run(trainer: SumLossTrainer) -> None:
-    """Train to the end, from the run's latest whole checkpoint if there is one.
+    """Train to the end, from the run's latest intact checkpoint if there is one.
 
     Raises Stopped after a requested stop, once a checkpoint is written; LockstepError when a GPU's memory is full, the
     loss is not finite or a checkpoint can't be written.
     """
     processes = trainer.setup.processes
-    checkpoint = processes.broadcast(latest_whole(trainer.setup.folder) if processes.is_main else None)
+    checkpoint = processes.broadcast(latest_intact(trainer.setup.folder) if processes.is_main else None)
     if checkpoint is not None:
         _resume(trainer, checkpoint)
         say("train", f"goes on from the checkpoint of step {checkpoint_step(checkpoint)}")
@@ -241,7 +242,7 @@ def run(trainer: SumLossTrainer) -> None:
 
 
 def _resume(trainer: SumLossTrainer, checkpoint: Path) -> None:
-    """Load what Trainer does not load itself, and let it start where the checkpoint ends."""
+    """Load the run state, which Trainer does not know, and prepare it to start where the checkpoint ends."""
     trainer.run_state.load(checkpoint)
     trainer.args.eval_on_start = False
     curves = trainer.run_state.curves
@@ -250,10 +251,12 @@ def _resume(trainer: SumLossTrainer, checkpoint: Path) -> None:
 
 
 def finished_model(trainer: SumLossTrainer, build: Callable[[], Any]) -> Any | None:
-    """The trained model, with the best epoch's weights where those are kept; None in all processes but the first.
+    """The trained model, an ordinary one: with the best epoch's weights where those are kept, and adapters merged.
 
-    build: makes the model anew, to take up weights that lie in shards. Raises LockstepError when the disk gives back
-    other best weights than were written.
+    None in all processes but the first.
+
+    build: builds the model anew; weights gathered from shards (FSDP) are put into it. Raises LockstepError when the
+    checkpoint that holds the best weights is damaged, or merging changes the model (see lora.merge_adapters).
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     gathered = gather_weights(model) if trainer.is_fsdp_enabled else {}
@@ -267,4 +270,6 @@ def finished_model(trainer: SumLossTrainer, build: Callable[[], Any]) -> Any | N
         if not is_intact(last):
             raise LockstepError(f"{last} is damaged.", "Run again: training goes on from what is whole.")
         put_weights(model, load_weights(last / BEST))
+    if trainer.setup.settings.method == "lora":
+        model = merge_adapters(model, trainer.train_dataset, trainer.setup.pad_id)
     return model

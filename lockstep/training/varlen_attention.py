@@ -16,7 +16,7 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-NAME = "row_attention"
+NAME = "varlen_attention"  # by which Transformers finds it
 SHORT = 256  # tokens: up to here two matrix products and a softmax are faster on a CPU than its fused kernel's backward
 
 
@@ -43,7 +43,7 @@ def attend(
         )
         return output, None  # (B, T, heads, D)
     if dropout or kwargs.get("sliding_window") or kwargs.get("softcap"):
-        raise NotImplementedError("row_attention knows plain causal attention only")
+        raise NotImplementedError("varlen_attention supports plain causal attention only")
     repeats = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, repeats), repeat_kv(value, repeats)  # (1, heads, T, D)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling

@@ -48,7 +48,7 @@ def test_story_is_set_in_plain_characters(raw: str, plain: str) -> None:
         " und Vater, seinen Schwestern und vielen anderen Leuten.",
     ],
 )
-def test_what_is_no_part_of_a_story_is_dropped(line: str) -> None:
+def test_lines_that_are_not_the_story_are_dropped(line: str) -> None:
     assert story_paragraph(line)[1] != ""
 
 
@@ -87,7 +87,7 @@ def test_sentence_that_leans_on_a_dropped_one_does_not_begin_a_run() -> None:
     assert documentation_paragraph(text, "course") == (PROSE, "")
 
 
-def test_word_cut_at_the_end_of_a_line_is_made_whole() -> None:
+def test_word_cut_at_the_end_of_a_line_is_joined() -> None:
     assert cleaned(TALE.replace("afraid", "af-\nraid").replace("hare who", "hare\nwho"), "story") == [TALE]
 
 
@@ -126,7 +126,7 @@ def test_paragraph_that_shares_eight_words_with_a_question_is_dropped(tmp_path: 
 def test_table_without_answers_is_refused(tmp_path: Path) -> None:
     table = tmp_path / "questions.csv"
     table.write_text("Question,Reply\nWhy?,Because.\n")
-    with pytest.raises(LockstepError, match="no rows with columns Question and Answer"):
+    with pytest.raises(LockstepError, match="Question and Answer"):
         question_codes(table)
 
 

@@ -23,24 +23,26 @@ def test_an_input_follows_from_its_seed_and_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "problem"),
     [
         (KeyError("question"), "KeyError: 'question' at test_fuzz_readers.py"),
         (RecursionError("too deep"), "RecursionError: too deep at test_fuzz_readers.py"),
         (LockstepError("It is wrong. " * 100), "a message of 1299 characters: 'It is wrong."),
     ],
 )
-def test_whatever_else_a_reader_does_is_found(monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
+def test_any_other_outcome_of_a_reader_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, problem: str
+) -> None:
     def read(*_: Any) -> int:
         raise error
 
     monkeypatch.setattr(fuzz_readers, "read", read)
     [finding] = fuzz(seed=1, first=7, seconds=60, most=1).findings
     assert finding.startswith("--seed 1 --only 7 (")
-    assert said in finding
+    assert problem in finding
 
 
-def test_a_reader_that_takes_too_long_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_takes_too_long_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: Any) -> int:
         while True:
             pass

@@ -44,27 +44,31 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     return Trial(Campaign({}, {}, {}, look_at(project), tmp_path), "train", project, random.Random(1))
 
 
-def test_the_referee_has_nothing_to_say_about_the_same_state(trial: Trial) -> None:
+def test_the_referee_finds_no_difference_in_the_same_state(trial: Trial) -> None:
     assert differences(trial) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "problems"),
     [
         ("metrics/a.json", "{ }", ["metrics/a.json differs", "git status differs"]),
         ("metrics/a.json", None, ["metrics/a.json is missing", "git status differs"]),
         ("data/rows.partial", "1", ["data/rows.partial was left behind", "git status differs"]),
-        (".checkpoints/3a/seal", "1", [".checkpoints/ is missing", ".checkpoints/3a/seal was left behind"]),
+        (
+            ".checkpoints/3a/manifest.json",
+            "1",
+            [".checkpoints/ is missing", ".checkpoints/3a/manifest.json was left behind"],
+        ),
         (f".dvc/cache/{OBJECT}", "hallo", [f"DVC's object {OBJECT} is damaged"]),
         (f".dvc/cache/{OBJECT}", None, [f"DVC's object {OBJECT} is missing"]),
         (".dvc/tmp/lock", "1", []),
     ],
 )
-def test_the_referee_sees_what_is_not_as_it_was(trial: Trial, name: str, text: str | None, said: list[str]) -> None:
+def test_the_referee_sees_what_is_not_as_it_was(trial: Trial, name: str, text: str | None, problems: list[str]) -> None:
     path = trial.project / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink() if text is None else path.write_text(text)
-    assert differences(trial) == said
+    assert differences(trial) == problems
 
 
 def test_the_referee_sees_a_process_that_was_left_behind(trial: Trial) -> None:
@@ -93,12 +97,12 @@ def test_a_clear_error_is_one_line_that_names_the_thing(code: int, text: str, cl
 
 def test_a_remedy_is_followed_as_written_and_no_other_command_is(trial: Trial) -> None:
     (trial.project / "data/rows").write_text("2")
-    follow_remedy(trial.project, "warning: `rm data/rows`\nerror: Run `git checkout HEAD data/rows` or `touch made`.\n")
+    follow_remedy(trial.project, "warning: `rm data/rows`\nerror: Run `git checkout HEAD data/rows` or `touch new`.\n")
     assert (trial.project / "data/rows").read_text() == "1"
-    assert not (trial.project / "made").exists()
+    assert not (trial.project / "new").exists()
 
 
-def test_damage_keeps_the_time_when_asked_and_changes_what_it_says(tmp_path: Path) -> None:
+def test_damage_changes_what_it_names_and_keeps_the_time_on_request(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(range(100)))
     time = path.stat().st_mtime_ns
@@ -112,7 +116,7 @@ def test_damage_keeps_the_time_when_asked_and_changes_what_it_says(tmp_path: Pat
 
 def test_a_read_only_folder_holds_for_root_and_is_undone(tmp_path: Path) -> None:
     code = "from benchmarks.torture.damage import drop_override as d; import os, sys; d(); os.execvp('touch', sys.argv)"
-    touch = [sys.executable, "-c", code, str(tmp_path / "made")]
+    touch = [sys.executable, "-c", code, str(tmp_path / "new")]
     with ExitStack() as undo:
         make_read_only(tmp_path, undo)
         assert subprocess.run(touch, cwd=ROOT, capture_output=True, check=False).returncode == 1
@@ -129,8 +133,8 @@ def test_every_kind_comes_before_one_comes_again_and_each_meets_all_its_stages()
 
 
 def test_the_table_counts_kinds_stages_and_ends_and_goes_into_the_page(tmp_path: Path) -> None:
-    ends = [("train", Outcome.RECOVERED), ("train", Outcome.CLEAR_ERROR), ("export", Outcome.LOST)]
-    text = table.table([Verdict(1, "full disk", stage, outcome, 1.0, [], []) for stage, outcome in ends])
+    outcomes = [("train", Outcome.RECOVERED), ("train", Outcome.CLEAR_ERROR), ("export", Outcome.LOST)]
+    text = table.table([Verdict(1, "full disk", stage, outcome, 1.0, [], []) for stage, outcome in outcomes])
     assert text.splitlines()[2:] == [
         "| full disk |  |  | 2 |  | 1 | 3 | 1 | 1 | 1 |",
         "| all |  |  | 2 |  | 1 | 3 | 1 | 1 | 1 |",

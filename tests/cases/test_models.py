@@ -1,4 +1,4 @@
-"""What later stages are given and can't use: damaged folders, bases that are none, settings that do not fit them."""
+"""Inputs that later stages can't use: damaged folders, bases that are no models, settings that do not fit them."""
 
 import json
 import shutil
@@ -147,14 +147,14 @@ BAD: dict[str, tuple[str, Change, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("stage", "change", "said"), BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize(("stage", "change", "message"), BAD.values(), ids=BAD.keys())
 def test_what_a_stage_can_not_use_is_refused_in_one_line(
-    after: Project, monkeypatch: pytest.MonkeyPatch, stage: str, change: Change, said: str
+    after: Project, monkeypatch: pytest.MonkeyPatch, stage: str, change: Change, message: str
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     change(after)
-    assert refusal(stage) == said
+    assert refusal(stage) == message
 
 
 EXPORT: dict[str, tuple[Change, str]] = {
@@ -168,15 +168,15 @@ EXPORT: dict[str, tuple[Change, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "said"), EXPORT.values(), ids=EXPORT.keys())
-def test_export_that_can_not_be_used_is_refused_by_chat_and_serve(after: Project, change: Change, said: str) -> None:
+@pytest.mark.parametrize(("change", "message"), EXPORT.values(), ids=EXPORT.keys())
+def test_export_that_can_not_be_used_is_refused_by_chat_and_serve(after: Project, change: Change, message: str) -> None:
     change(after)
-    assert refusal("chat", "--question", "Why?") == said
-    assert refusal("serve", "--port", "0") == said
+    assert refusal("chat", "--question", "Why?") == message
+    assert refusal("serve", "--port", "0") == message
 
 
 @pytest.mark.parametrize(
-    ("stage", "arguments", "change", "said"),
+    ("stage", "arguments", "change", "message"),
     [
         ("prepare", (), gone("data/raw/colours.csv"), "data.path = data/raw/colours.csv: no such file or folder. Put it right in params.yaml."),
         ("check", (), holds(CONFIG, "["), f"models/base: config.json is not valid JSON. {AGAIN}"),
@@ -186,8 +186,8 @@ def test_export_that_can_not_be_used_is_refused_by_chat_and_serve(after: Project
     ],
 )  # fmt: skip
 def test_command_itself_ends_with_code_2_and_that_one_line(
-    after: Project, stage: str, arguments: tuple[str, ...], change: Change, said: str
+    after: Project, stage: str, arguments: tuple[str, ...], change: Change, message: str
 ) -> None:
     change(after)
     done = after.command(stage, *arguments)
-    assert (done.returncode, done.stderr) == (2, f"error: {said}\n")
+    assert (done.returncode, done.stderr) == (2, f"error: {message}\n")

@@ -1,4 +1,4 @@
-"""Which device, number format and threads a run uses."""
+"""Which device, precision and threads a run uses."""
 
 import os
 
@@ -9,24 +9,25 @@ from lockstep.core.errors import LockstepError
 from lockstep.core.settings import Device
 from lockstep.modeling import device as hardware
 from lockstep.modeling.device import Hardware
+from lockstep.modeling.distributed import ProcessGroup
 
 
 @pytest.mark.parametrize(
-    ("there", "wanted", "device"),
+    ("available", "name", "device"),
     [((), "auto", "cpu"), (("cuda",), "auto", "cuda"), (("mps",), "auto", "mps"), (("cuda",), "cpu", "cpu")],
 )
-def test_the_best_device_there_is_taken(
-    monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], wanted: str, device: str
+def test_auto_is_the_best_available_device(
+    monkeypatch: pytest.MonkeyPatch, available: tuple[str, ...], name: str, device: str
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in there)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in there)
-    assert hardware._device(wanted) == device
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in available)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in available)
+    assert hardware._device(name) == device
 
 
-def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_is_not_available_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(LockstepError, match=r"device\.name is cuda, but this machine has cpu only\. Set it to auto"):
+    with pytest.raises(LockstepError, match=r"^device\.name is cuda.*Set it to auto"):
         hardware._device("cuda")
 
 
@@ -40,7 +41,7 @@ def test_precision_is_bf16_where_the_hardware_has_it(
     assert hardware._precision("bf16", "mps") == "bf16"
 
 
-def test_setting_up_seeds_all_random_numbers_and_takes_the_threads_asked_for() -> None:
+def test_set_up_seeds_all_random_numbers_and_sets_the_threads() -> None:
     settings = Device.model_validate({"name": "cpu", "precision": "fp32", "threads": 1, "deterministic": True})
     drawn = []
     for seed in (5, 5, 6):
@@ -53,11 +54,11 @@ def test_setting_up_seeds_all_random_numbers_and_takes_the_threads_asked_for() -
 
 
 @pytest.mark.parametrize(("device", "only_warns"), [("cpu", True), ("cuda", False)])
-def test_a_gpu_refuses_what_has_no_repeatable_way(
+def test_a_gpu_refuses_operations_that_are_not_deterministic(
     monkeypatch: pytest.MonkeyPatch, device: str, only_warns: bool
 ) -> None:
-    monkeypatch.setattr(hardware, "_device", lambda wanted: device)
-    monkeypatch.setattr(hardware, "_precision", lambda wanted, device: "bf16")
+    monkeypatch.setattr(hardware, "_device", lambda name: device)
+    monkeypatch.setattr(hardware, "_precision", lambda precision, device: "bf16")
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         hardware.set_up(Device(name="auto", precision="auto", threads=torch.get_num_threads(), deterministic=True), 0)
@@ -65,6 +66,15 @@ def test_a_gpu_refuses_what_has_no_repeatable_way(
         assert torch.is_deterministic_algorithms_warn_only_enabled() is only_warns
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def test_the_processes_of_a_machine_share_its_threads() -> None:
+    settings = Device.model_validate({"name": "cpu", "precision": "fp32", "threads": 8, "deterministic": True})
+    of_six = ProcessGroup(rank=1, world_size=6, local_world_size=3, local_rank=1)
+    assert hardware.set_up(settings, 1, of_six) == Hardware("cpu", "fp32", 2, 6)
+    one_thread = settings.model_copy(update={"threads": 1})
+    assert hardware.set_up(one_thread, 1, ProcessGroup(0, 2, 2, 0)).threads == 1
+    assert str(Hardware("cpu", "fp32", 2, 4)) == "CPU, fp32, 4 processes of 2 threads"
 
 
 def test_hardware_reads_as_one_phrase() -> None:

@@ -1,4 +1,4 @@
-"""The model: made, loaded, fitted to its tokenizer, saved without traces."""
+"""The model: initialized at random or loaded, fitted to its tokenizer, saved without traces."""
 
 import json
 import shutil
@@ -27,15 +27,14 @@ from lockstep.modeling.model import (
     save_model,
     set_dropout,
 )
-from lockstep.pretrained.hub import resolve_base
 from lockstep.pretrained.tokenizer import load_tokenizer, set_pad_token
 
 SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-SCRATCH = {"vocab_size": 400, "context": 64, "n_layer": 2, "n_head": 2, "n_embd": 32}
+SHAPE = {"vocab_size": 400, "context": 64, "n_layer": 2, "n_head": 2, "n_embd": 32}
 
 
 def settings(base: Path | str, **changes: Any) -> Model:
-    return Model.model_validate({**SHIPPED["model"], "base": str(base), "scratch": SCRATCH, **changes})
+    return Model.model_validate({**SHIPPED["model"], "base": str(base), "scratch": SHAPE, **changes})
 
 
 def untied() -> PreTrainedModel:
@@ -93,11 +92,11 @@ def test_dropout_of_other_families_is_set_too() -> None:
     assert {module.p for module in model.modules() if isinstance(module, nn.Dropout)} <= {0.2, 0.0}
 
 
-def test_no_wish_leaves_dropout_as_the_base_has_it(base: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+def test_without_a_setting_dropout_is_that_of_the_base(base: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     assert build_model(settings(base, dropout="none"), tokenizer).config.attn_pdrop == 0.1
 
 
-def test_a_model_from_nothing_has_the_shape_of_params(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_model_from_scratch_has_the_shape_of_the_settings(tokenizer: PreTrainedTokenizerFast) -> None:
     torch.manual_seed(1)
     model = build_model(settings("scratch"), tokenizer)
     config = model.config
@@ -148,7 +147,7 @@ def test_tied_embeddings_survive_saving_and_loading(
 
 
 @pytest.mark.parametrize(("temperature", "sampled"), [(0.0, False), (0.7, True)])
-def test_our_generation_settings_become_transformers_own(
+def test_the_generation_settings_become_a_generation_config(
     tokenizer: PreTrainedTokenizerFast, temperature: float, sampled: bool
 ) -> None:
     wanted = {**SHIPPED["generation"], "temperature": temperature, "top_p": 0.9, "top_k": 5, "max_new_tokens": 33}
@@ -172,63 +171,38 @@ def test_weights_that_cannot_be_loaded_are_one_line(tmp_path: Path, base: Path, 
         weights.write_bytes(content[: len(content) // 2])
     if damage == "pickle":
         torch.save({}, tmp_path / "bad" / "pytorch_model.bin")
-    said = {
-        "truncate": "The model mine can't be loaded: ",
-        "remove": r"mine holds no weights \(\*\.safetensors\)\.",
-        "pickle": r"mine holds its weights as pytorch_model\.bin, a pickle, which may run code",
+    problem = {
+        "truncate": "^The model mine can't be loaded: ",
+        "remove": r"^mine holds no weights",
+        "pickle": r"^mine holds its weights as pytorch_model\.bin.*safetensors",
     }
-    with pytest.raises(LockstepError, match=said[damage]) as caught:
+    with pytest.raises(LockstepError, match=problem[damage]) as caught:
         load_model(tmp_path / "bad", "mine")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "problem"),
     [
-        (
-            lambda weight: None,
-            r"transformer\.h\.0\.attn\.c_attn\.weight is missing\. config\.json and weights are of different models\.",
-        ),
-        (
-            lambda weight: weight[:5].clone(),
-            r"transformer\.h\.0\.attn\.c_attn\.weight is 5 x 96, config\.json asks for 32 x 96\.",
-        ),
-        (
-            lambda weight: weight * float("nan"),
-            r"transformer\.h\.0\.attn\.c_attn\.weight holds values that are no numbers\.",
-        ),
-        (lambda weight: weight / 0, r"transformer\.h\.0\.attn\.c_attn\.weight holds values that are no numbers"),
+        (lambda weight: None, "is missing"),
+        (lambda weight: weight[:5].clone(), r"is 5 x 96, config\.json asks for 32 x 96"),
+        (lambda weight: weight * float("nan"), "holds values that are no numbers"),
+        (lambda weight: weight / 0, "holds values that are no numbers"),
     ],
 )
-def test_weights_that_would_be_made_up_are_refused(tmp_path: Path, base: Path, change: Any, said: str) -> None:
+def test_weights_that_do_not_fit_or_are_no_numbers_are_refused(
+    tmp_path: Path, base: Path, change: Any, problem: str
+) -> None:
     shutil.copytree(base, tmp_path / "bad")
     weights = load_file(tmp_path / "bad" / "model.safetensors")
     changed = change(weights.pop("transformer.h.0.attn.c_attn.weight"))
     if changed is not None:
         weights["transformer.h.0.attn.c_attn.weight"] = changed
     save_file(weights, tmp_path / "bad" / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(LockstepError, match=f"The model mine can't be loaded: {said}"):
+    with pytest.raises(
+        LockstepError, match=rf"^The model mine can't be loaded: transformer\.h\.0\.attn\.c_attn\.weight {problem}"
+    ):
         load_model(tmp_path / "bad", "mine")
-
-
-def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LockstepError, match=r"model\.base = .* is no model folder: .*config\.json is missing"):
-        resolve_base(str(tmp_path), None)
-    with pytest.raises(LockstepError, match=r"model\.base = \./nowhere is no model folder"):
-        resolve_base("./nowhere", None)
-
-
-def test_a_hub_base_without_network_is_one_clear_line() -> None:
-    said = (
-        r"nobody/nothing is not in the cache and the Hub can't be reached \(\w+\)\. Go online once, or set model\.base"
-    )
-    with pytest.raises(LockstepError, match=said):
-        resolve_base("nobody/nothing", None)
-
-
-def test_a_name_that_cannot_be_a_hub_id_is_one_clear_line() -> None:
-    with pytest.raises(LockstepError, match=r"model\.base = not a name!: no folder here and no model on the Hub"):
-        resolve_base("not a name!", None)
 
 
 def test_the_config_used_is_of_the_kind_gpt2(base: Path) -> None:

@@ -93,5 +93,5 @@ def test_perplexity_and_bits_per_byte_follow_from_the_sum() -> None:
 
 def test_nothing_to_score_is_an_error_not_a_number(model: PreTrainedModel) -> None:
     scores = score_rows(model, [], CPU, PAD)
-    with pytest.raises(LockstepError, match=r"There is nothing to score: the rows have no target token"):
+    with pytest.raises(LockstepError, match="no target token"):
         _ = scores.loss

@@ -1,4 +1,4 @@
-"""A remote gives a fresh clone the model without training."""
+"""A fresh clone gets the model from a remote without training."""
 
 import shutil
 import subprocess
@@ -12,8 +12,8 @@ from repositories import commit, dvc, dvc_environment, git
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def held() -> dict[str, str]:
-    """Hashes of what git and DVC give back."""
+def tracked_files() -> dict[str, str]:
+    """Hashes of the files that git or DVC tracks."""
     return hashes("models") | hashes("data") | hashes("metrics")
 
 
@@ -22,10 +22,10 @@ def add_remote(tmp_path: Path) -> None:
     commit("remote")
 
 
-def pushed_and_cloned(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Push, clone elsewhere, pull; what the first project holds. The clone is entered."""
+def push_and_clone(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Push, clone elsewhere, pull and enter the clone; returns the hashes of the first project's files."""
     dvc("push", "--quiet", "--all-commits")
-    before = held()
+    before = tracked_files()
     git("clone", "--quiet", str(project.folder), str(tmp_path / "clone"))
     shutil.rmtree(project.folder)  # whatever the clone shows, it got from git and the remote
     monkeypatch.chdir(tmp_path / "clone")
@@ -37,8 +37,8 @@ def test_a_fresh_clone_pulls_the_model_and_answers_without_training(
     repository: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_remote(tmp_path)
-    before = pushed_and_cloned(repository, tmp_path, monkeypatch)
-    assert held() == before
+    before = push_and_clone(repository, tmp_path, monkeypatch)
+    assert tracked_files() == before
     assert dvc("status").strip() == "Data and pipelines are up to date."
     assert "Running stage" not in dvc("repro")
     chat = subprocess.run(
@@ -57,15 +57,15 @@ def test_a_fresh_clone_takes_the_model_of_an_earlier_commit_too(
     repository: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_remote(tmp_path)
-    earlier = held()
+    earlier = tracked_files()
     repository.set("train", epochs=2)
     dvc("repro")
     commit("fewer epochs")
-    later = pushed_and_cloned(repository, tmp_path, monkeypatch)
-    assert held() == later != earlier
+    later = push_and_clone(repository, tmp_path, monkeypatch)
+    assert tracked_files() == later != earlier
     git("checkout", "--quiet", "HEAD~1", "--", "params.yaml", "dvc.lock", "metrics")
     dvc("pull", "--quiet")
-    assert held() == earlier
+    assert tracked_files() == earlier
     assert "Running stage" not in dvc("repro")
 
 

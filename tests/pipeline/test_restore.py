@@ -1,4 +1,4 @@
-"""What DVC gives back: the last good model, earlier runs, and bytes that changed on the disk."""
+"""Restoring from DVC: the last good model, earlier runs, and bytes that changed on the disk."""
 
 import os
 import re
@@ -57,7 +57,7 @@ def test_the_last_good_model_is_restored_after_a_kill_that_left_none(repository:
     assert "learning_rate: 0.02" in Path("params.yaml").read_text()
 
 
-def test_data_of_ones_own_that_dvc_keeps_is_not_touched(repository: Project) -> None:
+def test_data_that_the_user_added_to_dvc_is_not_touched(repository: Project) -> None:
     mine = repository.put("data/raw/mine.csv", "question,answer\na,b\n")
     dvc("add", "data/raw/mine.csv")
     commit("Mine")
@@ -99,14 +99,14 @@ def test_after_a_finished_change_the_committed_model_is_restored_and_the_change_
     assert hashes("models/finetuned") == changed
 
 
-def test_what_the_cache_no_longer_holds_is_said_with_what_brings_it_back(repository: Project) -> None:
+def test_a_file_missing_from_the_cache_is_named_with_the_commands_that_bring_it_back(repository: Project) -> None:
     before = hashes("models/finetuned")
     copy = cached(WEIGHTS)
     flip_bit(copy)
     flip_bit(Path(WEIGHTS))
     done = make("restore")
     assert done.returncode != 0
-    assert "Not in DVC's cache any more: `dvc pull` fetches it, `make repro` makes it again." in done.stderr
+    assert re.search("DVC's cache.*`dvc pull`.*`make repro`", done.stderr)
     dvc("repro", "train")
     assert hashes("models/finetuned") == before
 
@@ -127,7 +127,7 @@ def test_the_remedy_for_a_flipped_bit_heals_it(repository: Project, too: str) ->
         text=True,
         check=False,
     )
-    assert f"error: {ARROW} is not what tokenize wrote. Run `make recheck repro` to make it again.\n" in done.stderr
+    assert re.search(rf"error: {ARROW} .*`make recheck repro`.*\n", done.stderr)
     assert make("recheck").returncode == 0
     dvc("repro", "train")
     assert hashes("data/tokenized") == before["data/tokenized"]
@@ -140,20 +140,19 @@ def test_parameters_a_b_a_are_restored_the_third_time_not_trained(repository: Pr
     assert "Running stage 'train'" in dvc("repro")
     assert kept() != first
     repository.set("train", epochs=40)
-    said = dvc("repro")
-    assert "Stage 'train' is cached - skipping run, checking out outputs" in said
-    assert re.findall(r"Running stage '(\w+)'", said) == ["evaluate"]  # what it writes is in git, not in DVC's cache
+    output = dvc("repro")
+    assert "Stage 'train' is cached - skipping run, checking out outputs" in output
+    assert re.findall(r"Running stage '(\w+)'", output) == ["evaluate"]  # what it writes is in git, not in DVC's cache
     assert kept() == first
 
 
-def test_two_runs_at_once_the_second_says_so_and_the_first_ends_well(repository: Project) -> None:
+def test_of_two_runs_at_once_the_second_is_refused_and_the_first_finishes(repository: Project) -> None:
     repository.set("train", learning_rate=0.02)
     with running("repro", "train") as first:
         eventually(stages)
         check = repository.command("check")
         assert (check.returncode, check.stdout) == (2, "")
-        said = f"DVC is at work in this project already (process {first.pid}). Wait for it to end, then run again."
-        assert check.stderr == f"error: {said}\n"
+        assert re.fullmatch(rf"error: .*\(process {first.pid}\).* run again\.\n", check.stderr)
         second = subprocess.run(
             [sys.executable, "-m", "dvc", "repro"], env=dvc_environment(), capture_output=True, text=True, check=False
         )

@@ -1,4 +1,4 @@
-"""What the user's own settings and terminal may not change."""
+"""The user's own settings and terminal change no output."""
 
 import os
 import subprocess
@@ -9,14 +9,14 @@ from structure import ROOT
 
 
 def output(code: str, **environment: str) -> bytes:
-    """What a Python program of ours prints."""
+    """The output of a Python program that imports ours."""
     surroundings = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     done = subprocess.run([sys.executable, "-c", code], env=surroundings, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout
 
 
-def test_a_terminal_without_a_character_gets_another_instead_of_ending_the_stage() -> None:
+def test_a_character_that_the_terminal_lacks_is_replaced_and_does_not_end_the_stage() -> None:
     code = r"from lockstep.core.errors import run_command; run_command(lambda: print('fell by \u221240%'))"
     assert output(code, PYTHONIOENCODING="ascii") == b"fell by ?40%\n"
     assert output(code, PYTHONIOENCODING="utf-8") == "fell by −40%\n".encode()

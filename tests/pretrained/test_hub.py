@@ -14,7 +14,8 @@ from projects import ROOT, Project, hashes
 from training_runs import flip_bit
 
 from lockstep.core.errors import LockstepError
-from lockstep.pretrained.hub import check_push, push_folder, resolve_base
+from lockstep.pretrained.base import resolve_base
+from lockstep.pretrained.hub import check_push, push_folder
 
 pytestmark = [pytest.mark.enable_socket]
 
@@ -38,20 +39,20 @@ print("same logits:", same, "same answer:", answers[0] == answers[1] != "")
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    """A Hub that holds nothing."""
-    with local_hub() as made:
-        yield made
+    """A Hub without repositories."""
+    with local_hub() as hub:
+        yield hub
 
 
 @pytest.fixture
 def reached(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    """The Hub as the one that this process uses; its cache is the test's own."""
+    """The Hub, set as the one that this process uses, with a cache of the test's own."""
     use(hub.url, monkeypatch, tmp_path / "cache")
     return hub
 
 
 def use(url: str, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    """Do in this process what HF_ENDPOINT and its like do in a new one."""
+    """Set in this process what the variables of `environment` set in a new one."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "ENDPOINT", url)
@@ -63,7 +64,7 @@ def use(url: str, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
 
 
 def environment(hub: Hub) -> dict[str, str]:
-    """What makes the unmodified client speak to the server."""
+    """Environment variables that point the unmodified client to the server."""
     return {
         "HF_ENDPOINT": hub.url,
         "HF_HUB_OFFLINE": "0",
@@ -105,38 +106,38 @@ def test_what_is_pushed_loads_back_and_answers_the_same(after: Project, hub: Hub
 
 
 def no_file_holds_the_token() -> bool:
-    """Whether the token is in nothing that was written below the current folder."""
+    """Whether no file below the current folder contains the token."""
     return not [path for path in Path().rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
 
 
 @pytest.mark.parametrize(
-    ("token", "repo", "said"),
+    ("token", "repo", "problem"),
     [
-        ("", "me/mine", r"export\.push_to_hub is true but HF_TOKEN is not set\. Export a Hub token that can write"),
-        (TOKEN, "none", r"export\.push_to_hub is true but export\.hub_repo names no repository\. Set it to owner/name"),
-        (TOKEN, "a/b/c", r"export\.hub_repo names no repository"),
+        ("", "me/mine", r"HF_TOKEN.*Export a Hub token"),
+        (TOKEN, "none", r"export\.hub_repo.*Set it to owner/name"),
+        (TOKEN, "a/b/c", r"export\.hub_repo.*Set it to owner/name"),
     ],
 )
-def test_without_token_or_name_nothing_is_asked_or_written(
-    after: Project, reached: Hub, monkeypatch: pytest.MonkeyPatch, token: str, repo: str, said: str
+def test_without_token_or_name_no_request_is_sent_and_nothing_written(
+    after: Project, reached: Hub, monkeypatch: pytest.MonkeyPatch, token: str, repo: str, problem: str
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", token)
     before = hashes("models/export")
-    after.set("export", push_to_hub=True, hub_repo=repo, weights="fp16")
-    with pytest.raises(LockstepError, match=said):
+    after.set("export", push_to_hub=True, hub_repo=repo, dtype="fp16")
+    with pytest.raises(LockstepError, match=problem):
         after.run("export")
     assert reached.requests == []
     assert hashes("models/export") == before
 
 
-def test_nothing_goes_to_the_hub_unless_asked(after: Project, reached: Hub) -> None:
+def test_nothing_goes_to_the_hub_unless_push_to_hub_is_true(after: Project, reached: Hub) -> None:
     after.set("export", hub_repo="me/mine")
     after.run("export")
     assert reached.requests == []
 
 
 @pytest.mark.parametrize("private", [True, False])
-def test_a_repository_is_made_as_private_as_asked(tmp_path: Path, reached: Hub, private: bool) -> None:
+def test_a_new_repository_is_private_if_hub_private_is_true(tmp_path: Path, reached: Hub, private: bool) -> None:
     url = push_folder(small_export(tmp_path / "export"), "team/mine", private)
     assert url == f"{reached.url}/team/mine"
     assert reached.repositories["team/mine"].private is private
@@ -148,17 +149,16 @@ def test_a_name_without_owner_is_the_users_own(tmp_path: Path, reached: Hub) -> 
     assert list(reached.repositories) == ["me/mine"]
 
 
-def test_a_public_repository_is_not_filled_where_private_was_asked(tmp_path: Path, reached: Hub) -> None:
+def test_nothing_is_uploaded_to_a_public_repository_if_hub_private_is_true(tmp_path: Path, reached: Hub) -> None:
     reached.repositories["me/mine"] = Repository(private=False)
-    said = r"me/mine is public on the Hub, but export\.hub_private is true\. Make it private there"
-    with pytest.raises(LockstepError, match=said):
+    with pytest.raises(LockstepError, match=r"me/mine is public.*export\.hub_private"):
         push_folder(small_export(tmp_path / "export"), "me/mine", True)
     assert reached.repositories["me/mine"].files == {}
 
 
 def test_a_second_push_replaces_weights_and_keeps_other_files(tmp_path: Path, reached: Hub) -> None:
-    old = {"model-00001-of-00002.safetensors": b"1", "chat_template.jinja": b"2", "LICENSE": b"mine"}
-    reached.repositories["me/mine"] = Repository(True, old)
+    earlier = {"model-00001-of-00002.safetensors": b"1", "chat_template.jinja": b"2", "LICENSE": b"mine"}
+    reached.repositories["me/mine"] = Repository(True, earlier)
     push_folder(small_export(tmp_path / "export"), "me/mine", True)
     assert sorted(reached.repositories["me/mine"].files) == ["LICENSE", "README.md", "config.json", "model.safetensors"]
 
@@ -168,7 +168,7 @@ def test_a_second_push_replaces_weights_and_keeps_other_files(tmp_path: Path, re
 )
 def test_a_refusal_is_one_clear_line_without_the_token(tmp_path: Path, reached: Hub, part: str, status: int) -> None:
     reached.refuse[part] = status
-    with pytest.raises(LockstepError, match=r"The Hub did not take me/mine: .+ itself is complete\.$") as caught:
+    with pytest.raises(LockstepError, match="^The Hub did not take me/mine: .+ is complete") as caught:
         push_folder(small_export(tmp_path / "export"), "me/mine", True)
     assert "\n" not in str(caught.value)
     assert TOKEN not in str(caught.value)
@@ -176,7 +176,7 @@ def test_a_refusal_is_one_clear_line_without_the_token(tmp_path: Path, reached: 
 
 def test_a_wrong_token_is_one_clear_line(tmp_path: Path, reached: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_wrong_one")
-    with pytest.raises(LockstepError, match="The Hub did not take me/mine: ") as caught:
+    with pytest.raises(LockstepError, match="^The Hub did not take me/mine: ") as caught:
         push_folder(small_export(tmp_path / "export"), "me/mine", True)
     assert "hf_wrong_one" not in str(caught.value)
     assert reached.repositories == {}
@@ -188,7 +188,7 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_line_and_the_export_stays(
     use(NOBODY, monkeypatch, tmp_path / "cache")
     before = hashes("models/export")
     after.set("export", push_to_hub=True, hub_repo="me/mine")
-    with pytest.raises(LockstepError, match=r"The Hub did not take me/mine: .+\. models/export itself is complete\.$"):
+    with pytest.raises(LockstepError, match="^The Hub did not take me/mine: .+ models/export.*is complete"):
         after.run("export")
     assert capfd.readouterr() == ("", "")
     assert hashes("models/export").keys() == before.keys()
@@ -220,8 +220,7 @@ def test_weights_damaged_in_the_cache_are_refused_until_they_are_fetched_anew(
     project.run("prepare", "tokenize")
     stored = (resolve_base("me/tiny", None) / "model.safetensors").resolve()
     flip_bit(stored)
-    said = f"model.safetensors of me/tiny was damaged in the Hub's cache. Delete {stored} and run again"
-    with pytest.raises(LockstepError, match=re.escape(said)):
+    with pytest.raises(LockstepError, match=f"model.safetensors of me/tiny.*Delete {re.escape(str(stored))}"):
         project.run("train")
     stored.unlink()
     project.run("train")
@@ -231,26 +230,24 @@ def test_a_base_from_a_hub_that_cannot_be_reached_is_one_clear_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     use(NOBODY, monkeypatch, tmp_path)
-    with pytest.raises(
-        LockstepError, match=r"me/tiny is not in the cache and the Hub can't be reached \(\w+\)\. Go online"
-    ):
+    with pytest.raises(LockstepError, match="^me/tiny is not in the cache.*Go online"):
         resolve_base("me/tiny", None)
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
-    ("name", "revision", "said"),
+    ("name", "revision", "problem"),
     [
-        ("me/nothing", None, r"model\.base = me/nothing: no folder here and no model on the Hub has this name"),
-        ("me/tiny", "1" * 40, r"me/tiny at revision 1{40}"),
-        ("me/tiny", "v9", r"The Hub has no me/tiny at revision v9\. Put model\.revision right"),
+        ("me/nothing", None, r"^model\.base = me/nothing: "),
+        ("me/tiny", "1" * 40, "me/tiny at revision 1{40}"),
+        ("me/tiny", "v9", r"me/tiny at revision v9.*model\.revision"),
     ],
 )
 def test_a_base_the_hub_does_not_have_is_one_clear_line(
-    reached: Hub, name: str, revision: str | None, said: str
+    reached: Hub, name: str, revision: str | None, problem: str
 ) -> None:
     reached.repositories["me/tiny"] = Repository(False, {"config.json": b"{}"})
-    with pytest.raises(LockstepError, match=said) as caught:
+    with pytest.raises(LockstepError, match=problem) as caught:
         resolve_base(name, revision)
     assert "\n" not in str(caught.value)
 
@@ -258,7 +255,7 @@ def test_a_base_the_hub_does_not_have_is_one_clear_line(
 def test_a_private_base_needs_the_token(reached: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     reached.repositories["me/tiny"] = Repository(True, {"config.json": b"{}"})
     monkeypatch.setenv("HF_TOKEN", "hf_wrong_one")
-    with pytest.raises(LockstepError, match=r"Check the spelling; a private model needs HF_TOKEN"):
+    with pytest.raises(LockstepError, match="^model.base = me/tiny: .*HF_TOKEN"):
         resolve_base("me/tiny", None)
 
 
@@ -267,12 +264,12 @@ def test_a_full_disk_is_not_taken_for_a_missing_network(reached: Hub, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", full)
-    with pytest.raises(LockstepError, match=r"There is no room for me/tiny in the Hub's cache"):
+    with pytest.raises(LockstepError, match="no room for me/tiny.*set HF_HOME"):
         resolve_base("me/tiny", None)
 
 
 def test_a_push_needs_a_name_and_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     check_push("me/mine")
-    with pytest.raises(LockstepError, match="names no repository"):
+    with pytest.raises(LockstepError, match=r"export\.hub_repo"):
         check_push("")

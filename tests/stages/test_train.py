@@ -1,24 +1,20 @@
 """The train stage on tiny data: what it writes, and that the settings do what they say."""
 
-import ast
 import time
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 import torch
 from projects import Project, hashes
 from training_runs import FINETUNED, losses, trained, validation_loss, weights, written
-from transformers import TrainingArguments
-from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2LMHeadModel
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
+from lockstep.artifacts.row_store import write_rows
+from lockstep.artifacts.rows import Row, RowBlock
 from lockstep.core.checksums import write_manifest
 from lockstep.core.errors import LockstepError
-from lockstep.core.settings import load_params
-from lockstep.modeling.device import Hardware
-from lockstep.training import callbacks, trainer
-from lockstep.training.checkpoints import latest_whole
+from lockstep.training import callbacks
+from lockstep.training.checkpoints import latest_intact
 
 
 def test_training_lowers_the_loss_and_writes_model_figures_and_curves(after: Project) -> None:
@@ -126,129 +122,32 @@ def test_bf16_trains_on_a_cpu_too_and_keeps_fp32_weights(after: Project) -> None
     assert {weight.dtype for weight in weights().values()} == {torch.float32}
 
 
-@pytest.mark.parametrize("points", [100, 1])  # of the curve: the loss is looked at there, and before each save
-def test_a_loss_that_is_no_number_is_one_clear_line(
+@pytest.mark.parametrize("points", [100, 1])  # of the curve: there and before each save the loss is checked
+def test_a_loss_that_is_not_finite_is_one_clear_line(
     after: Project, monkeypatch: pytest.MonkeyPatch, points: int
 ) -> None:
     monkeypatch.setattr(callbacks, "CURVE_POINTS", points)
     after.set("train", learning_rate=1e30, max_grad_norm=1e30, warmup_ratio=0)
-    with pytest.raises(LockstepError, match=r"loss is not a number any more\. Lower train\.learning_rate"):
+    with pytest.raises(LockstepError, match=r"loss is not a number.*train\.learning_rate"):
         after.run("train")
     assert sorted(hashes("models/finetuned")) == FINETUNED
     [folder] = [path for path in Path(".checkpoints").iterdir() if path.is_dir()]
-    assert latest_whole(folder) is None  # none of its checkpoints can be resumed
+    assert latest_intact(folder) is None  # none of its checkpoints can be resumed
 
 
-def test_a_full_gpu_says_what_takes_less(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(trainer.SumLossTrainer, "compute_loss", full)
-    with pytest.raises(
-        LockstepError, match=r"The memory of the GPU is full\. Halve train\.per_device_batch_size .* lora"
-    ):
-        after.run("train")
-
-
-def test_only_a_failed_save_is_told_as_one(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreadable(*_: object, **__: object) -> None:
-        raise FileNotFoundError(2, "No such file or directory", "rows.arrow")
-
-    for method in ("compute_loss", "evaluate"):
-        with monkeypatch.context() as patch, pytest.raises(FileNotFoundError, match=r"rows\.arrow"):
-            patch.setattr(trainer.SumLossTrainer, method, unreadable)
-            after.run("train")
-    monkeypatch.setattr(trainer.SumLossTrainer, "save_model", unreadable)
-    with pytest.raises(LockstepError, match=r"Cannot write \.checkpoints: No such file"):
-        after.run("train")
-
-
-def test_every_setting_reaches_the_trainer(project: Project, tmp_path: Path) -> None:
-    project.set(
-        "train",
-        gradient_accumulation_steps=3,
-        weight_decay=0.15,
-        max_grad_norm=0.7,
-        warmup_ratio=0.2,
-        lr_schedule="cosine",
-    )
-    setup = trainer.TrainingSetup(load_params().train, Hardware("cpu", "bf16", 1), 0, 7, tmp_path)
-    args = trainer.training_arguments(setup)
-    assert (args.num_train_epochs, args.per_device_train_batch_size, args.gradient_accumulation_steps) == (2, 8, 3)
-    assert (args.learning_rate, args.weight_decay, args.max_grad_norm) == (0.01, 0.15, 0.7)
-    assert (args.lr_scheduler_type, args.warmup_steps) == ("cosine", 0.2)
-    assert (args.seed, args.data_seed, args.bf16, args.output_dir) == (7, 7, True, str(tmp_path))
-
-
-@pytest.mark.parametrize(("visible", "used"), [(0, 0), (1, 1), (4, 1)])
-def test_a_process_uses_one_gpu_however_many_it_sees(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: int, used: int
-) -> None:
-    setup = trainer.TrainingSetup(load_params().train, Hardware("cpu", "fp32", 1), 0, 7, tmp_path)
-    args = trainer.training_arguments(setup)
-    monkeypatch.setattr(TrainingArguments, "n_gpu", visible)
-    assert (args.n_gpu, args.train_batch_size) == (used, 8)
-
-
-@pytest.mark.parametrize("module", [trainer, callbacks])
-def test_no_private_name_of_transformers_is_used(module: ModuleType) -> None:
-    """Private names may move with every release of Transformers; these files have none, not even of their own."""
-    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
-    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef):  # what a class overrides
-            names |= {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
-            names |= {name.id for item in node.body for name in ast.walk(item) if isinstance(name, ast.Name)}
-        if isinstance(node, ast.Call):
-            names |= {keyword.arg or "" for keyword in node.keywords}
-            names |= {
-                text.value for text in node.args if isinstance(text, ast.Constant) and isinstance(text.value, str)
-            }
-        if isinstance(node, ast.ImportFrom):
-            names |= {part for alias in node.names for part in [alias.name, *str(node.module).split(".")]}
-    assert {name for name in names if name.startswith("_") and not name.endswith("__")} <= {"_"}
-
-
-def test_the_count_of_targets_leaves_no_label_to_the_model(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[list[str], bool]] = []
-    forward = GPT2LMHeadModel.forward
-
-    def watched(self: Any, **inputs: Any) -> Any:
-        calls.append((sorted(inputs), self.training))
-        return forward(self, **inputs)
-
-    monkeypatch.setattr(GPT2LMHeadModel, "forward", watched)
-    trained(after, epochs=1, gradient_accumulation_steps=2)
-    names = {name for inputs, training_mode in calls if training_mode for name in inputs}
-    assert names == {"attention_mask", "input_ids", "position_ids", "use_cache"}
-
-
-@pytest.mark.parametrize(("schedule", "last"), [("linear", 0.0), ("cosine", 0.0), ("constant", 0.01)])
-def test_the_learning_rate_warms_up_and_follows_its_schedule(after: Project, schedule: str, last: float) -> None:
-    trained(after, lr_schedule=schedule, warmup_ratio=0.5)
-    lines = [line.split(",") for line in Path("metrics/plots/steps.csv").read_text().splitlines()]
-    rates = [float(line[lines[0].index("learning_rate")]) for line in lines[1:]]
-    assert rates[:6] == sorted(rates[:6])
-    assert max(rates) == pytest.approx(0.01, rel=0.2)
-    assert rates[-1] == pytest.approx(last, abs=1e-6)
-
-
-def test_tokenized_data_that_is_wrong_is_refused_before_training(after: Project) -> None:
-    from lockstep.artifacts.row_store import write_rows
-    from lockstep.artifacts.rows import Row, RowBlock
-
+def test_wrong_labels_are_refused_before_training(after: Project) -> None:
     write_rows(Path("data/tokenized/train"), [RowBlock.of([Row([1, 2, 3], 1, 1)])])
     write_manifest(Path("data/tokenized"))
-    with pytest.raises(LockstepError, match="Row 0 of the tokenized data does not end in one supervised end-of-text"):
+    with pytest.raises(LockstepError, match="Row 0 .*end-of-text"):
         after.run("train")
 
 
-def test_too_little_disk_is_said_before_training(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_is_refused_before_training(after: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lockstep.core.atomic_files.free_bytes", lambda path: 10_000)
-    with pytest.raises(LockstepError, match=r"Too little disk for \.checkpoints: 2 MB are needed, 0 MB are free"):
+    with pytest.raises(LockstepError, match=r"\.checkpoints: 2 MB are needed"):
         after.run("train")
 
 
 def test_training_before_tokenizing_says_what_to_run(project: Project) -> None:
-    with pytest.raises(LockstepError, match=r"data/tokenized is missing\. Run `make tokenize` first"):
+    with pytest.raises(LockstepError, match=r"data/tokenized is missing.*`make tokenize`"):
         project.run("train")

@@ -1,4 +1,4 @@
-"""DVC running a project's stages as processes of their own, and killing them."""
+"""Helpers for tests in which DVC runs stages as processes: start DVC, find its stages, kill them, read its queue."""
 
 import os
 import subprocess
@@ -12,10 +12,11 @@ import psutil
 from repositories import dvc, dvc_environment
 
 PATIENCE = 120.0  # seconds
+OUTPUT = Path("../output")  # beside the project, whose files DVC compares
 
 
 def eventually(condition: Callable[[], object]) -> None:
-    """Wait until a condition comes true."""
+    """Wait until a condition is true; fails after PATIENCE."""
     until = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < until, "it never came true"
@@ -24,11 +25,11 @@ def eventually(condition: Callable[[], object]) -> None:
 
 @contextmanager
 def running(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A DVC command under way in the current folder; what it says goes to the file `said`."""
+    """A DVC command under way in the current folder, whose output goes to the file OUTPUT."""
     command = [sys.executable, "-m", "dvc", *arguments]
     with (
-        open("../said", "ab") as said,
-        subprocess.Popen(command, env=dvc_environment(), stdout=said, stderr=said) as process,
+        OUTPUT.open("ab") as output,
+        subprocess.Popen(command, env=dvc_environment(), stdout=output, stderr=output) as process,
     ):
         try:
             yield process
@@ -36,13 +37,13 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def said() -> str:
-    """What commands under `running` have printed."""
-    return Path("../said").read_text(encoding="utf-8")
+def printed() -> str:
+    """The output so far of all commands under `running`."""
+    return OUTPUT.read_text(encoding="utf-8")
 
 
 def stages(name: str = "train") -> list[psutil.Process]:
-    """ProcessGroup of this project that run a stage, in the project itself or in copies that DVC made of it."""
+    """The processes that run a stage, in this project or in a copy that DVC made of it."""
     here = str(Path.cwd())
     return [
         process
@@ -53,7 +54,10 @@ def stages(name: str = "train") -> list[psutil.Process]:
 
 
 def kill_training(who: str) -> None:
-    """Kill the train stage, or the DVC that started it, once a checkpoint is there; wait until the stage is gone."""
+    """Kill the train stage, or the DVC that started it, after its first checkpoint; wait until the stage has ended.
+
+    who: 'stage' or 'dvc'.
+    """
     eventually(lambda: list(Path(".checkpoints").glob("*/checkpoint-*/manifest.json")))
     [stage] = stages()
     (stage if who == "stage" else stage.parent()).kill()
@@ -61,19 +65,19 @@ def kill_training(who: str) -> None:
 
 
 def run_in_queue(*names: str) -> None:
-    """Start the queue's workers, one for each experiment. They outlive the command, and would hold its pipes open."""
+    """Start the queue's workers, one for each experiment. They outlive the command and would keep its pipes open."""
     with running("queue", "start", "--jobs", str(len(names))) as command:
-        assert command.wait(timeout=PATIENCE) == 0, said()
+        assert command.wait(timeout=PATIENCE) == 0, printed()
 
 
 def state(name: str) -> str:
-    """What the queue says of the latest experiment of this name: Queued, Running, Failed or Success."""
-    found = [line.split()[-1] for line in dvc("queue", "status").splitlines() if line.split()[1:2] == [name]]
-    return found[-1] if found else ""
+    """The state in the queue of the latest experiment of this name: Queued, Running, Failed or Success; '' for none."""
+    states = [line.split()[-1] for line in dvc("queue", "status").splitlines() if line.split()[1:2] == [name]]
+    return states[-1] if states else ""
 
 
-def end_workers() -> None:
-    """Kill what the queue left running for this project."""
+def kill_workers() -> None:
+    """Kill the processes that the queue left in this project."""
     here = Path.cwd()
     for process in psutil.process_iter(["cmdline", "cwd"]):
         folder = process.info["cwd"]

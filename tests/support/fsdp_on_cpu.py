@@ -1,7 +1,7 @@
-"""The train stage with its model in shards (FSDP), without GPUs: Accelerate is told that CPU processes are GPUs.
+"""Runs the train stage with its model in shards (FSDP) on CPUs, where Accelerate takes each process for a GPU.
 
-Started by `accelerate launch` with a config file that says FSDP. Everything else is as on GPUs: PyTorch's own sharding,
-over gloo.
+Started by `accelerate launch` with a config file for FSDP. Everything else is as on GPUs: PyTorch's own sharding, over
+gloo.
 """
 
 import os
@@ -20,7 +20,8 @@ connect = distributed.connect
 
 
 def connect_without_gpus(*arguments: object) -> None:
-    os.environ["ACCELERATE_USE_FSDP"] = "false"  # connect would refuse
+    """Connect the processes as the stage does, which refuses FSDP without GPUs."""
+    os.environ["ACCELERATE_USE_FSDP"] = "false"
     connect(*arguments)  # type: ignore[arg-type]
     os.environ["ACCELERATE_USE_FSDP"] = "true"
 

@@ -1,4 +1,4 @@
-"""As much of the Hub as pushing and loading a model takes, for the unmodified client, on loopback."""
+"""A Hub on loopback: as much of its API as huggingface_hub needs to upload and download a model."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ TOKEN = "hf_of_the_tests"
 
 @dataclass
 class Repository:
-    """Files of its one commit by path, and whether it is private."""
+    """A repository of one commit. files: path -> content. large: paths of files kept in Git LFS."""
 
     private: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
@@ -24,13 +24,14 @@ class Repository:
 
     @property
     def commit(self) -> str:
-        """The commit's id: 40 hex digits of what it holds."""
+        """The commit's id: 40 hex digits of a hash of the files."""
         return hashlib.sha1(repr(sorted(self.files.items())).encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass
 class Hub:
-    """What the server holds and was asked. refuse: path part -> status it answers with instead."""
+    """The server's state. objects: SHA-256 -> content of uploaded LFS files. requests: "METHOD path" of each so far.
+    refuse: part of a path -> status to send instead of an answer."""
 
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
@@ -40,16 +41,16 @@ class Hub:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request."""
+    """The handler of requests."""
 
     protocol_version = "HTTP/1.1"
     hub: Hub
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def answer(self, status: int, value: Any = None, content: bytes = b"", **headers: str) -> None:
-        """Send JSON or bytes."""
+        """Send a value as JSON, or bytes."""
         body = content if value is None else json.dumps(value).encode()
         self.send_response(status)
         for name, text in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
@@ -79,17 +80,17 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_HEAD = handle_one
 
     def is_private(self, path: str) -> bool:
-        """Whether this may be done with a token only: every write, and reading a private repository."""
+        """Whether a request needs the token: every write does, and reading a private repository."""
         name = self.name_in(path)
         return self.command == "POST" or (name in self.hub.repositories and self.hub.repositories[name].private)
 
     def name_in(self, path: str) -> str:
-        """owner/name of the repository a path is about."""
+        """owner/name of the repository in a path."""
         parts = path.removeprefix("/api/models").strip("/").split("/")
         return "/".join(parts[:2]).removesuffix(".git")
 
     def post(self, path: str, body: bytes) -> None:
-        """Writes: create, ask how to upload, upload, commit."""
+        """Writes: create a repository, choose how to upload, commit."""
         name = self.name_in(path)
         if path == "/api/repos/create":
             self.create(json.loads(body))
@@ -111,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, {"error": "no such thing"})
 
     def create(self, wanted: dict[str, Any]) -> None:
-        """A new repository, or word that it is there."""
+        """Create a repository; status 409 if it exists."""
         name = f"{wanted.get('organization') or 'me'}/{wanted['name']}"
         is_new = name not in self.hub.repositories
         if is_new:
@@ -136,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, {"commitUrl": f"{self.hub.url}/{name}/commit/{oid}", "commitOid": oid})
 
     def get(self, path: str) -> None:
-        """Reads: what a repository holds, and its files."""
+        """Reads: the facts about a repository, its listing and its files."""
         name = self.name_in(path)
         repository = self.hub.repositories.get(name)
         if repository is None:
@@ -155,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {**about, "sha": repository.commit, "tags": [], "downloads": 0, "likes": 0})
 
     def revision_and_file(self, path: str, name: str) -> tuple[str, str]:
-        """The revision a path names ('main' where none) and the file below it."""
+        """The revision in a path ('main' without one) and the file after it."""
         rest = path.partition(f"{name}/")[2].split("/")
         return (rest[1], "/".join(rest[2:])) if len(rest) > 1 else ("main", "")
 
@@ -171,7 +172,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, content=content, ETag=f'"{etag}"', X_Repo_Commit=repository.commit)
 
     def entry(self, repository: Repository, name: str) -> dict[str, Any]:
-        """A line of a listing."""
+        """An entry of a listing."""
         content = repository.files[name]
         oid = hashlib.sha256(content).hexdigest()
         large = {"lfs": {"oid": oid, "size": len(content), "pointerSize": 130}} if name in repository.large else {}
@@ -180,7 +181,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def local_hub() -> Iterator[Hub]:
-    """A Hub that answers while the block runs."""
+    """A Hub that runs as long as the block."""
     hub = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("HubHandler", (Handler,), {"hub": hub}))
     hub.url = f"http://127.0.0.1:{server.server_port}"

@@ -1,4 +1,4 @@
-"""Projects in which tests run the prepare stage, and questions to put into them."""
+"""Projects in which only prepare runs, and questions to put into them."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ WORDS = "amber birch cedar delta ember fjord grove heron islet junco kayak lilac
 
 
 class Project:
-    """A folder with the shipped params.yaml, in which a test changes settings; data goes to data/raw."""
+    """A folder with the shipped params.yaml, whose settings a test changes; data goes to data/raw."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder

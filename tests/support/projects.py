@@ -1,4 +1,4 @@
-"""Small projects in folders of their own, in which tests run the real stages."""
+"""Small projects in folders of their own, in which tests run the real stages on a two-layer model."""
 
 import hashlib
 import importlib
@@ -33,7 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def colour_rows(count: int) -> list[tuple[str, str]]:
-    """Questions of different lengths and their answers, none like another."""
+    """Questions of different lengths with their answers, all different."""
     things, colours = THINGS.split(), COLOURS.split()
     return [
         (
@@ -45,7 +45,7 @@ def colour_rows(count: int) -> list[tuple[str, str]]:
 
 
 def save_base(folder: Path, vocabulary: int = 400) -> Path:
-    """Write the two-layer base model."""
+    """Write a GPT-2 of two layers with random weights, and a tokenizer trained on colour_rows."""
     import torch
     from transformers import AutoModelForCausalLM, GPT2Config
 
@@ -63,14 +63,14 @@ def save_base(folder: Path, vocabulary: int = 400) -> Path:
 
 
 def copy_sources() -> None:
-    """Copy all code into the current folder."""
+    """Copy the sources and .dvcignore into the current folder."""
     for folder in ("stages", "lockstep"):
         shutil.copytree(ROOT / folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / ".dvcignore", ".dvcignore")
 
 
 def command_line(name: str) -> list[str]:
-    """How people start a stage, the chat or the server, and how they start any other command."""
+    """The command line of a stage, the chat, the server or another command."""
     is_stage = (ROOT / "stages" / f"{name}.py").exists()
     return [sys.executable, "-m", *([f"stages.{name}"] if is_stage else ["lockstep", name])]
 

@@ -1,4 +1,4 @@
-"""HTTP over bare sockets, for tests of what other clients can't be made to do."""
+"""HTTP over bare sockets, for requests that no well-behaved client sends."""
 
 import json
 import socket

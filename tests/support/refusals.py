@@ -1,4 +1,4 @@
-"""Runs that must end with one clear line and leave everything as it was."""
+"""Runs a command that must fail, and asserts that it ends in one clear line and changes nothing."""
 
 import sys
 from pathlib import Path
@@ -12,20 +12,20 @@ KEPT = ("data/prepared", "data/tokenized", "models/finetuned", "models/export", 
 
 
 def refusal(stage: str, *arguments: str) -> str:
-    """Run a command as people do, in this process, and return what it says on standard error.
+    """Run a command in this process and return its error line, without 'error: '.
 
-    Asserts exit code 2, one line, no half-made folder, and that nothing the stages had made has changed.
+    Asserts exit code 2, a single line, no partial folder, and that no output of an earlier stage has changed.
     """
-    made = {name: hashes(name) for name in KEPT if Path(name).exists()}
+    before = {name: hashes(name) for name in KEPT if Path(name).exists()}
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
-        said: list[str] = []
+        written: list[str] = []
         patch.setattr(sys, "argv", [stage, *arguments])
-        patch.setattr(sys.stderr, "write", said.append)
+        patch.setattr(sys.stderr, "write", written.append)
         run_command(command_main(stage))
     assert ended.value.code == 2
-    assert {name: hashes(name) for name in KEPT if Path(name).exists()} == made
+    assert {name: hashes(name) for name in KEPT if Path(name).exists()} == before
     assert not list(Path().rglob("*.partial"))
-    line = "".join(said)
+    line = "".join(written)
     assert line.startswith("error: ") and line.endswith("\n")
     assert line[:-1].isprintable(), "one line, and nothing that a terminal takes for a command"
     return line.removeprefix("error: ").rstrip("\n")

@@ -1,4 +1,4 @@
-"""Projects that are git repositories with the sources in them, where DVC runs the pipeline."""
+"""Projects that are git repositories with the sources in them, and commands to run git and DVC there."""
 
 import os
 import shutil
@@ -29,14 +29,14 @@ def commit(message: str = "change") -> None:
 
 
 def git(*arguments: str) -> str:
-    """Run git in the current folder; returns what it prints."""
+    """Run git in the current folder; returns its output."""
     done = subprocess.run(["git", *IDENTITY, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def dvc(*arguments: str, **environment: str) -> str:
-    """Run DVC in the current folder, with its notes about files beside it; returns what it prints."""
+    """Run DVC in the current folder; returns its output."""
     command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(command, env=dvc_environment() | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -44,7 +44,7 @@ def dvc(*arguments: str, **environment: str) -> str:
 
 
 def dvc_environment() -> dict[str, str]:
-    """Our environment, with this Python first and nothing of DVC's left in the user's folders."""
+    """The environment with this Python first, and with DVC's site cache beside the project, not in the user's folders."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     site = str(Path("../dvc-site").absolute())
     return {

@@ -1,4 +1,4 @@
-"""What tests of the chat share: a chat whose answers are known, and one that only records what it is asked to do."""
+"""Chats for tests: one with scripted answers, and one that only records its lines."""
 
 import json
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class ScriptedEngine:
 
 
 class RecordingScreen:
-    """A screen that records what it is to show."""
+    """A screen that records what the chat shows."""
 
     shows_finish_reason = False
 

@@ -1,5 +1,4 @@
-"""What tests of generation and the server share: a two-layer model with random weights, an app around it, a server in a
-thread."""
+"""For tests of generation and server: a two-layer model with random weights, an app around it, a server in a thread."""
 
 import json
 import threading
@@ -121,14 +120,14 @@ def content(chunks: list[dict[str, Any]]) -> str:
 
 
 def alone(prompt: list[int], sampling: Sampling) -> Answer:
-    """The answer to one prompt with nothing beside it."""
+    """The answer to one prompt, decoded by itself."""
     answer = Answer()
     list(engine().stream_into(answer, prompt, sampling))
     return answer
 
 
 def conversation_answer(question: str, kind: str = "qa", **sampling: Any) -> str:
-    """What a conversation in the terminal answers to a first question."""
+    """The answer that a conversation in the terminal gives to a first question."""
     model = assistant(kind, **sampling)
     answer = "".join(Conversation(model, model.sampling).ask(question))
     return answer.strip() if kind == "qa" else answer

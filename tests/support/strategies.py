@@ -1,4 +1,4 @@
-"""Texts that Hypothesis makes up, with what readers and tokenizers trip over."""
+"""Hypothesis strategies for texts and cells, with characters that readers and tokenizers trip over."""
 
 from hypothesis import strategies as st
 

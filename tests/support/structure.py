@@ -1,4 +1,4 @@
-"""Reads the project's own source: which file imports which, and which parameters a stage touches."""
+"""Facts about the project's own source: which file imports which, and which settings a stage reads."""
 
 import ast
 import re
@@ -41,14 +41,14 @@ def imported_names(path: Path) -> set[str]:
 
 def closure(path: Path) -> set[Path]:
     """The file and every file of ours it needs, directly or not."""
-    found, waiting = set(), [path]
+    files, waiting = set(), [path]
     while waiting:
         file = waiting.pop()
-        if file in found:
+        if file in files:
             continue
-        found.add(file)
-        waiting += [ours for name in imported_names(file) if (ours := module_file(name)) and ours not in found]
-    return found
+        files.add(file)
+        waiting += [ours for name in imported_names(file) if (ours := module_file(name)) and ours not in files]
+    return files
 
 
 def sources(path: Path) -> set[Path]:

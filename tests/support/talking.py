@@ -1,4 +1,4 @@
-"""What the tests of the page share: a site that can go away and come back, a page of it, and how to chat there."""
+"""Helpers for tests of the chat page: a site that can go down and come back, a page of it, and how to chat there."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -8,7 +8,7 @@ from serving import app_of, conversation_answer, served
 
 
 class Site:
-    """A server on a port of its own that can go away and come back."""
+    """A server on a port of its own that can go down and come back."""
 
     def __init__(self, **options: Any) -> None:
         self.options, self.stack, self.port = options, ExitStack(), 0

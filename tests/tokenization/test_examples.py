@@ -128,7 +128,7 @@ def test_whatever_the_lengths_a_row_fits_and_ends_in_one_supervised_end_of_text(
 def grouped(texts: list[str], block_size: int, batch: int = 2) -> list[Row]:
     """Rows of texts that are tokenized `batch` at a time."""
     batches = [encode_texts(ENCODER, texts[begin : begin + batch]) for begin in range(0, len(texts), batch)]
-    return [row for block in group_texts(batches, ENCODER.end, block_size) for row in block.rows()]
+    return [row for block in group_texts(batches, ENCODER.eos_id, block_size) for row in block.rows()]
 
 
 def blocks(texts: list[str], block_size: int) -> list[str]:
@@ -182,7 +182,7 @@ def test_the_targets_spell_the_answer_and_one_end_of_text(
     prompt, encoder = Prompt(template=template), encoder_of(tokenizer)
     truncating = QuestionTokenizer(encoder, prompt, "answer", max_length, "truncate")
     [row] = truncating.rows([record(question, answer)])
-    audit([RowBlock.of([row])], encoder.end, "qa")
+    audit([RowBlock.of([row])], encoder.eos_id, "qa")
     assert len(row.ids) <= max_length and row.target_start == row.answer_start
     context, targets = spelt(tokenizer, row.ids[: row.target_start]), spelt(tokenizer, row.ids[row.target_start :])
     if truncating.overlong_rows.answer_truncated:

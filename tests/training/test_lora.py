@@ -1,4 +1,4 @@
-"""LoRA: what is trained, that it merges into an ordinary model, and that all else works as with full training."""
+"""LoRA: which layers get adapters, that these merge into an ordinary model, and that resuming works as in full training."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def llama(folder: Path, tied: bool = False) -> Any:
 
 
 def disturb(adapted: Any) -> None:
-    """Give the matrices values, as if trained."""
+    """Give the adapters random values, as if trained."""
     torch.manual_seed(1)
     for name, weight in adapted.named_parameters():
         if "lora_B" in name:
@@ -67,28 +67,23 @@ def test_a_name_means_every_layer_that_ends_in_it(model: Any) -> None:
     assert len(target_names(model, ["c_proj", "c_attn"], "base")) == 6
 
 
-def test_a_target_that_is_not_there_is_named_with_those_that_are(model: Any) -> None:
-    said = r"train\.lora\.targets names q_proj, but models/base has no such layer\. It has c_attn, c_fc, c_proj\.$"
-    with pytest.raises(LockstepError, match=said):
+def test_an_unknown_target_is_named_with_the_known_ones(model: Any) -> None:
+    with pytest.raises(LockstepError, match=r"train\.lora\.targets names q_proj.*models/base.*c_attn, c_fc, c_proj"):
         target_names(model, ["c_attn", "q_proj"], "models/base")
 
 
 def test_an_output_layer_that_is_the_embeddings_too_is_no_target(model: Any, tmp_path: Path) -> None:
-    with pytest.raises(
-        LockstepError, match=r"names lm_head, but the weights of lm_head are the input embeddings too\."
-    ):
+    with pytest.raises(LockstepError, match=r"names lm_head.*input embeddings"):
         target_names(model, ["lm_head"], "base")
     assert target_names(llama(tmp_path), ["lm_head"], "base") == ["lm_head"]
 
 
-def test_random_weights_are_no_base_for_it(model: Any) -> None:
-    with pytest.raises(
-        LockstepError, match=r"train\.method is lora, but model\.base is scratch.* Set train\.method to full"
-    ):
+def test_random_weights_are_refused_as_a_base(model: Any) -> None:
+    with pytest.raises(LockstepError, match=r"model\.base is scratch.*train\.method to full"):
         add_adapters(model, settings(), "scratch")
 
 
-def test_only_the_matrices_are_trained_and_they_start_as_nothing(model: Any) -> None:
+def test_only_the_adapters_are_trained_and_at_first_they_change_no_logit(model: Any) -> None:
     ids = torch.arange(12).reshape(2, 6)
     with torch.inference_mode():
         before = model(input_ids=ids).logits
@@ -114,7 +109,7 @@ def test_merged_logits_are_those_before_and_embeddings_stay_tied(kind: str, mode
 
 
 @pytest.mark.skipif(not LLAMA.exists(), reason="the real model is not here")
-def test_a_real_llama_takes_matrices_and_a_padding_token(tmp_path: Path) -> None:
+def test_a_real_llama_takes_adapters_and_a_padding_token(tmp_path: Path) -> None:
     plain = load_model(LLAMA, "stories260K")
     grow_embeddings(plain, 513)
     mean = plain.get_input_embeddings().weight[512].clone()
@@ -129,9 +124,7 @@ def test_a_merge_that_changes_logits_is_refused(model: Any, monkeypatch: pytest.
     monkeypatch.setattr(lora, "MERGE_TOLERANCE", 0.0)
     adapted = add_adapters(model, settings(), "base")
     disturb(adapted)
-    with pytest.raises(
-        LockstepError, match=r"Merging LoRA's matrices changed logits by \d\.\de-\d+ of the largest, more than 0e\+00"
-    ):
+    with pytest.raises(LockstepError, match=r"changed logits by \d\.\de-\d+ .*more than 0e\+00"):
         merge_adapters(adapted, ROWS, 0)
 
 
@@ -143,7 +136,7 @@ def test_the_targets_alone_reach_the_output_layer_under_the_wrapper(model: Any) 
         assert torch.allclose(target_logits(adapted, batch), whole[[1, 9]], atol=1e-6)
 
 
-def test_the_stage_trains_matrices_and_leaves_an_ordinary_model(after: Project) -> None:
+def test_the_stage_trains_adapters_and_leaves_an_ordinary_model(after: Project) -> None:
     full = after.json("metrics/train.json")
     assert full["trained_parameters"] == full["parameters"]
     base = load_file("models/base/model.safetensors")
@@ -171,7 +164,7 @@ def test_stopped_and_run_again_it_ends_with_the_same_bytes(
     after: Project, monkeypatch: pytest.MonkeyPatch, step: int, keep: str
 ) -> None:
     trained(after, method="lora", keep=keep)
-    whole = written()
+    uninterrupted = written()
     interrupt_after(monkeypatch, step)
     with pytest.raises(Stopped, match=f"saved at step {step} of 12"):
         after.run("train")
@@ -179,7 +172,7 @@ def test_stopped_and_run_again_it_ends_with_the_same_bytes(
     assert set(saved) == {"adapter_model.safetensors", *(["best.safetensors"] if keep == "best" else [])}
     assert not [name for weights in saved.values() for name in weights if "lora" not in name]  # none that is frozen
     after.run("train")
-    assert written() == whole
+    assert written() == uninterrupted
 
 
 def test_best_weights_come_back_after_early_stopping(after: Project) -> None:
@@ -201,7 +194,7 @@ def test_best_weights_come_back_after_early_stopping(after: Project) -> None:
     assert validation_loss() == pytest.approx(epochs[best], abs=1e-4)
 
 
-def test_an_added_padding_token_is_left_as_it_came(after: Project) -> None:
+def test_an_added_padding_token_keeps_its_embedding(after: Project) -> None:
     after.set("tokenize", pad_token="[PAD]")
     after.run("tokenize")
     merged = trained(after, method="lora")["transformer.wte.weight"]
@@ -215,6 +208,6 @@ def test_an_added_padding_token_is_left_as_it_came(after: Project) -> None:
     assert torch.equal(merged[-1], base.mean(dim=0))
 
 
-def test_a_checkpoint_names_no_base_for_the_hub_to_be_asked_about(model: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_names_no_base_so_that_peft_does_not_ask_the_hub(model: Any, tmp_path: Path) -> None:
     add_adapters(model, settings(), "owner/name").save_pretrained(tmp_path)
     assert json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == ""

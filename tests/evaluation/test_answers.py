@@ -1,0 +1,50 @@
+"""The test questions and the models' answers to them."""
+
+from typing import Any
+
+from projects import Project
+
+from lockstep.artifacts.prompt import Prompt
+from lockstep.artifacts.records import Question, Text
+from lockstep.core.settings import load_params
+from lockstep.evaluation.answers import TestQuestion as DrawnQuestion
+from lockstep.evaluation.answers import draw_questions, generate_answers, samples_markdown
+
+
+def question_record(number: int, text: str, answer: str) -> Question:
+    return Question(f"{number:016x}", f"{number:016x}", text, answer, "a.csv", number)
+
+
+def test_questions_are_a_draw_by_id_that_new_rows_do_not_reorder() -> None:
+    old = [question_record(number, f"q{number}", "a") for number in (7, 3, 9)]
+    assert [drawn.question for drawn in draw_questions(old, 2)] == ["q3", "q7"]
+    assert [drawn.question for drawn in draw_questions([*old, question_record(8, "new", "a")], 2)] == ["q3", "q7"]
+
+
+def test_a_text_gives_a_beginning_from_each_long_paragraph() -> None:
+    text = Text("5", "5", f"{'word ' * 30}\n\nshort\n\n{'other ' * 30}", "a.txt", 1)
+    drawn = draw_questions([text], 9)
+    assert [question.id for question in drawn] == ["5-0", "5-1"]
+    assert {(len(question.question.split()), len(question.reference.split())) for question in drawn} == {(12, 18)}
+
+
+def test_markup_in_answers_stays_text_in_markdown() -> None:
+    page = samples_markdown([{"question": "<b>#1</b>", "reference": "*x*", "base": "", "tuned": "a|b"}], "qa")
+    assert "\\<b\\>\\#1\\</b\\>" in page
+    assert "\\*x\\*" in page
+    assert "*(nothing)*" in page
+
+
+def test_no_samples_say_which_setting_leaves_them_out() -> None:
+    assert "evaluate.show is 0" in samples_markdown([], "qa")
+    assert "No beginning" in samples_markdown([], "text")
+
+
+def test_answers_come_in_the_order_of_their_questions(project: Project, model: Any, tokenizer: Any) -> None:
+    texts = ["Which paint does the kettle of stone get today?", "Which?", "What does the bridge get?"]
+    questions = [DrawnQuestion(text, text, text, "") for text in texts]
+    settings = load_params().generation
+    together = generate_answers(model, tokenizer, Prompt(), questions, settings)
+    alone = [generate_answers(model, tokenizer, Prompt(), [question], settings)[0] for question in questions]
+    assert [answer.text for answer in together] == [answer.text for answer in alone]
+    assert len({answer.text for answer in together}) > 1

@@ -1,0 +1,65 @@
+"""The checks that every evaluation makes on itself find the defects they are for."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from small_models import loop_loss, random_rows
+
+from lockstep.core.errors import LockstepError
+from lockstep.evaluation.self_checks import check_leakage, check_scores, score_alone
+from lockstep.modeling.device import Hardware
+from lockstep.modeling.scoring import Scores, score_rows
+
+CPU = Hardware("cpu", "fp32", 1)
+
+
+@pytest.fixture
+def rows() -> list[dict[str, Any]]:
+    return random_rows(30)
+
+
+def test_a_row_scored_alone_has_the_loss_of_a_plain_loop(model: Any, rows: list[dict[str, Any]]) -> None:
+    nll, targets = score_alone(model, rows[0])
+    assert nll == pytest.approx(float(loop_loss(model, rows[:1]).detach()), rel=1e-5)
+    assert targets == len(rows[0]["input_ids"]) - rows[0]["target_start"]
+
+
+def test_right_scores_pass(model: Any, rows: list[dict[str, Any]]) -> None:
+    errors = check_scores(model, rows, score_rows(model, rows, CPU, 0), CPU, 0, "tuned")
+    assert set(errors) == {"batched", "reported"}
+    assert max(errors.values()) < 1e-5
+
+
+def test_a_loss_that_counts_padding_is_caught(model: Any, rows: list[dict[str, Any]]) -> None:
+    right = score_rows(model, rows, CPU, 0)
+    padded = Scores(right.nll, np.full_like(right.targets, 128), right.correct)
+    with pytest.raises(LockstepError, match=r"tuned model .*in fp32"):
+        check_scores(model, rows, padded, CPU, 0, "tuned")
+
+
+def test_a_batched_score_that_is_off_by_a_hundredth_is_caught(
+    model: Any, rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = score_rows(model, rows, CPU, 0)
+
+    def one_percent_off(*arguments: Any, **named: Any) -> Scores:
+        scores = score_rows(*arguments, **named)
+        return Scores(scores.nll * 1.01, scores.targets, scores.correct)
+
+    monkeypatch.setattr("lockstep.evaluation.self_checks.score_rows", one_percent_off)
+    with pytest.raises(LockstepError, match=r"base model .*device\.precision"):
+        check_scores(model, rows, right, CPU, 0, "base")
+
+
+def test_a_loss_that_is_no_number_is_caught(model: Any, rows: list[dict[str, Any]]) -> None:
+    right = score_rows(model, rows, CPU, 0)
+    with pytest.raises(LockstepError, match=r"base model .*device\.precision"):
+        check_scores(model, rows, Scores(right.nll * math.nan, right.targets, right.correct), CPU, 0, "base")
+
+
+def test_leakage_is_refused_by_name() -> None:
+    with pytest.raises(LockstepError, match=r"3 questions, 2 near duplicates\..*`make prepare`"):
+        check_leakage({"questions": 3, "answers": 0, "near_duplicates": 2})
+    assert check_leakage({"questions": 0}) == 0
