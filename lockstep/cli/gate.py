@@ -29,10 +29,7 @@ def main() -> None:
     for result in results:
         outcome = {True: "pass", False: "FAIL", None: "new"}[result.passed]
         before = "no figure" if result.before is None else number(result.before)
-        say(
-            "gate",
-            f"{outcome:<5} {result.name} {number(result.after)} (at {commit}: {before}), {result.rule}",
-        )
+        say("gate", f"{outcome:<5} {result.name} {number(result.after)} (at {commit}: {before}), {result.rule}")
     broken = failed(results)
     say("gate", f"{len(broken)} of {len(results)} failed" if broken else f"all {len(results)} passed")
     sys.exit(BROKEN if broken else 0)
