@@ -1,6 +1,6 @@
-"""The commands that are no stage of the pipeline: `python -m lockstep COMMAND`.
+"""Runs the commands that are not stages of the pipeline: `python -m lockstep COMMAND`.
 
-Each is a file of lockstep/cli with a `main()` and a docstring that begins `name: what it does`.
+Each command is a file of lockstep/cli with a `main()` and a docstring that begins `name: what it does`.
 """
 
 import ast
@@ -15,7 +15,7 @@ USAGE = "usage: python -m lockstep COMMAND [--help]"
 
 
 def main() -> None:
-    """Run the command that the first argument names. Raises LockstepError where there is none of that name."""
+    """Run the command that the first argument names. Raises LockstepError if there is no such command."""
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print(help_text())
@@ -28,13 +28,13 @@ def main() -> None:
 
 
 def help_text() -> str:
-    """The usage and every command with the first line of its docstring, which is read without importing it."""
+    """The usage, and every command with the first line of its docstring."""
     lines = [f"  {name:<10}{summary(name)}" for name in COMMANDS]
     return "\n".join([USAGE, "", "commands:", *lines, "", "COMMAND --help says more of one."])
 
 
 def summary(name: str) -> str:
-    """What a command does, in one line."""
+    """The first line of a command's docstring, read without importing the command."""
     source = (Path(__file__).parent / "cli" / f"{name}.py").read_text(encoding="utf-8")
     docstring = ast.get_docstring(ast.parse(source)) or ""
     return docstring.split("\n", 1)[0].removeprefix(f"{name}: ")

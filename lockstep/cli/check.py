@@ -7,7 +7,7 @@ from lockstep.core.entry_point import command_parser
 
 
 def main() -> None:
-    """Check the settings and dvc.lock. Raises LockstepError naming what is wrong, or when another DVC runs here."""
+    """Check settings, inputs and dvc.lock. Raises LockstepError if one is wrong or another DVC runs here."""
     command_parser("lockstep check", __doc__).parse_args()
     from lockstep.core.settings import load_params
     from lockstep.data.sources import sources_of

@@ -24,9 +24,9 @@ def main() -> None:
     from lockstep.review.pr_comment import comment
 
     params = load_params()
-    both = read_comparison(arguments.against, arguments.branch)
-    gates = check_gates(params.gates, both.before.metrics, both.now.metrics)
-    text = comment(both, gates, read_json(EVALUATE_METRICS, "make repro"))
+    comparison = read_comparison(arguments.against, arguments.branch)
+    gates = check_gates(params.gates, comparison.before.metrics, comparison.now.metrics)
+    text = comment(comparison, gates, read_json(EVALUATE_METRICS, "make repro"))
     if arguments.out:
         write_text(Path(arguments.out), text)
     else:

@@ -7,11 +7,11 @@ Ends with exit code 1 when a bound is broken.
 from lockstep.core.entry_point import command_parser
 from lockstep.review.compare import add_revision_options, read_comparison
 
-BROKEN = 1  # exit code when a gate fails
+BROKEN = 1  # exit code if a gate fails
 
 
 def main() -> None:
-    """Judge the gates. Raises LockstepError when there is nothing to judge or to compare with."""
+    """Judge the gates, and exit with BROKEN if one fails. Raises LockstepError when there is nothing to compare."""
     parser = command_parser("lockstep gate", __doc__)
     add_revision_options(parser)
     arguments = parser.parse_args()
@@ -23,12 +23,16 @@ def main() -> None:
     from lockstep.review.gates import check_gates, failed
 
     params = load_params()
-    both = read_comparison(arguments.against, arguments.branch)
-    results = check_gates(params.gates, both.before.metrics, both.now.metrics)
+    comparison = read_comparison(arguments.against, arguments.branch)
+    results = check_gates(params.gates, comparison.before.metrics, comparison.now.metrics)
+    commit = comparison.commit[:7]
     for result in results:
-        word = {True: "pass", False: "FAIL", None: "new"}[result.passed]
+        outcome = {True: "pass", False: "FAIL", None: "new"}[result.passed]
         before = "no figure" if result.before is None else number(result.before)
-        say("gate", f"{word:<5} {result.name} {number(result.after)} (at {both.commit[:7]}: {before}), {result.rule}")
+        say(
+            "gate",
+            f"{outcome:<5} {result.name} {number(result.after)} (at {commit}: {before}), {result.rule}",
+        )
     broken = failed(results)
     say("gate", f"{len(broken)} of {len(results)} failed" if broken else f"all {len(results)} passed")
     sys.exit(BROKEN if broken else 0)

@@ -7,7 +7,7 @@ from lockstep.core.entry_point import command_parser
 
 
 def main() -> None:
-    """Merge a preset. Raises LockstepError for an unknown name or settings that don't fit."""
+    """List or merge a preset. Raises LockstepError for an unknown name or settings that are not valid."""
     parser = command_parser("lockstep preset", __doc__)
     parser.add_argument("name", nargs="?", default="", help="a file of presets/, without .yaml")
     name = parser.parse_args().name
@@ -16,8 +16,8 @@ def main() -> None:
     from lockstep.review.presets import merge_preset, preset_names
 
     if not name:
-        for known, about in preset_names().items():
-            print(f"make preset NAME={known:<26}{about}")
+        for preset, comment in preset_names().items():
+            print(f"make preset NAME={preset:<26}{comment}")
         return
     changed = merge_preset(name, PARAMS)
     say("preset", f"{name}: {len(changed)} settings of params.yaml changed; `git diff params.yaml` shows them")

@@ -15,8 +15,7 @@ def main() -> None:
     from lockstep.core.atomic_files import write_text
     from lockstep.core.console import say
     from lockstep.core.paths import REPORT
-    from lockstep.review.report import report_html
-    from lockstep.review.report_facts import read_facts
+    from lockstep.review.report import read_facts, report_html
 
     try:
         page = report_html(read_facts())

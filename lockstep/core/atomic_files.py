@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all, and the JSON and text files that stages write."""
+"""Writes files and folders completely or not at all, and reads and writes the JSON and CSV files of the stages."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from lockstep.core.errors import MAKE_ROOM, LockstepError, write_failure
 
-Point = dict[str, float]  # of a curve, by name
+Point = dict[str, float]  # one point of a curve: name -> value
 
 DIGITS = 6  # significant digits of a figure in metrics: enough to compare, few enough to read
 
@@ -54,15 +54,15 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it replaces `path` only if the block ends without an error.
+    """Yield an empty folder to fill, which replaces `path` only if the block ends without an error.
 
     Raises LockstepError where the folder can't be written or the disk is full.
     """
     partial, old = path.with_name(f"{path.name}.partial"), path.with_name(f"{path.name}.old.partial")
     try:
         with writing(path):
-            for left in (partial, old):
-                shutil.rmtree(left, ignore_errors=True)
+            for leftover in (partial, old):
+                shutil.rmtree(leftover, ignore_errors=True)
             partial.mkdir(parents=True)
             yield partial
             for file in sorted(partial.rglob("*")):
@@ -73,8 +73,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
             os.replace(partial, path)
             sync_folder(path.parent)
     finally:
-        for left in (partial, old):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in (partial, old):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def sync_file(path: Path) -> None:
@@ -84,7 +84,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Flush renames inside a folder to the disk, on systems that can."""
+    """Flush renames inside a folder to the disk, on systems that support it."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
@@ -110,7 +110,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with keys in the given order, completely or not at all. Raises ValueError on NaN or infinity."""
+    """Write JSON, keys in their order, completely or not at all. Raises ValueError on NaN or infinity."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -138,9 +138,9 @@ def read_json(path: Path, made_by: str) -> Any:
 
 
 def write_points(path: Path, points: Sequence[Point]) -> None:
-    """Write points that have the names of the first one, in its order, whole or not at all.
+    """Write points as CSV, completely or not at all, with the first point's names as columns.
 
-    Numbers have six significant digits. Raises LockstepError where the file can't be written.
+    Numbers get six significant digits. Raises LockstepError where the file can't be written.
     """
     names = list(points[0]) if points else []
     lines = [names, *([f"{point[name]:.6g}" for name in names] for point in points)]
@@ -148,30 +148,30 @@ def write_points(path: Path, points: Sequence[Point]) -> None:
 
 
 def read_points(path: Path, made_by: str) -> list[Point]:
-    """Read the points of a file of write_points.
+    """Read points that write_points wrote. Raises LockstepError where the file is missing or is no table of numbers.
 
-    made_by: the command that makes the file. Raises LockstepError where it is missing or is no table of numbers.
+    made_by: the command that writes the file, for the remedy.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file, strict=True)]
     except FileNotFoundError:
         raise LockstepError(f"{path} is missing.", f"Run `{made_by}` first.") from None
-    except (ValueError, TypeError, csv.Error):  # no number, or a line with more or fewer cells than the header
+    except (ValueError, TypeError, csv.Error):  # no number, or another count of cells than the header has
         raise LockstepError(f"{path} is no table of numbers.", f"Run `{made_by}` to make it again.") from None
 
 
 def figure(value: float) -> float:
-    """Round to DIGITS significant digits, as figures stand in metrics files."""
+    """The value rounded to DIGITS significant digits, as metrics files have it."""
     return float(f"{value:.{DIGITS}g}")
 
 
 def free_bytes(path: Path) -> int:
     """Free bytes on the disk that holds `path`, or its nearest existing parent."""
-    place = path.absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free
 
 
 def require_space(path: Path, needed: int) -> None:

@@ -1,6 +1,6 @@
-"""Hashes of files, and the manifest by which a folder tells later whether it is still what a stage wrote.
+"""Hashes of files, and the manifest that shows later whether a folder still holds the bytes a stage wrote.
 
-DVC looks at times and sizes, so it sees neither a bit that flipped on the disk nor a stage that is run by hand.
+DVC compares times and sizes, so it misses a bit that flipped on the disk, and it is absent when a stage runs by hand.
 """
 
 import hashlib
@@ -13,17 +13,17 @@ from lockstep.core.atomic_files import write_json
 from lockstep.core.errors import LockstepError
 
 MANIFEST = "manifest.json"
-NOT_DATA = "__pycache__"  # folder that Python itself writes beside code; DVC ignores it too, see .dvcignore
+BYTECODE_FOLDER = "__pycache__"  # Python writes it beside code; DVC ignores it too, see .dvcignore
 
 
 def files_below(path: Path) -> list[Path]:
-    """The file itself, or every file in the folder and below it, sorted; nothing where there is neither.
+    """The file itself, or every file in the folder and below it, sorted; nothing where the path does not exist.
 
-    What Python compiles into __pycache__ is left out, so that importing code changes no hash of it.
+    Files in __pycache__ are left out, so that importing code does not change its hash.
     """
     if path.is_file():
         return [path]
-    return sorted(file for file in path.rglob("*") if NOT_DATA not in file.parts and file.is_file())
+    return sorted(file for file in path.rglob("*") if BYTECODE_FOLDER not in file.parts and file.is_file())
 
 
 def sha256_file(path: Path) -> str:
@@ -32,7 +32,7 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_of(files: Mapping[str, Path]) -> dict[str, str]:
-    """Name -> SHA-256 of the file's bytes, in hex, in the order given."""
+    """Name -> SHA-256 of the file's bytes, in hex, in the order of `files`."""
     return {name: sha256_file(path) for name, path in files.items()}
 
 
@@ -42,7 +42,7 @@ def md5_file(path: Path) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """BLAKE2b of a file's bytes, 16 bytes in hex: the fastest of the three, for manifests and fingerprints."""
+    """BLAKE2b-128 of a file's bytes, in hex: the fastest of the three hashes, for manifests and fingerprints."""
     return _digest(path, lambda: hashlib.blake2b(digest_size=16))
 
 
@@ -52,7 +52,7 @@ def _digest(path: Path, algorithm: str | Callable[[], Any]) -> str:
 
 
 def write_manifest(folder: Path) -> None:
-    """Write the manifest of a folder: the size and hash of each file in it and below it."""
+    """Write the manifest of a folder: the size in bytes and the hash of each file in it and below it."""
     files = [path for path in files_below(folder) if path.name != MANIFEST]
     write_json(
         folder / MANIFEST,
@@ -61,10 +61,13 @@ def write_manifest(folder: Path) -> None:
 
 
 def broken_file(folder: Path) -> str | None:
-    """The first file of the manifest that is missing or has other bytes, or the manifest itself; None if all fit."""
+    """The first file of the manifest that is missing or has other bytes; None if all match.
+
+    A manifest that is missing or broken is named itself.
+    """
     try:
-        listed = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        for name, (size, digest) in listed.items():
+        listing = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        for name, (size, digest) in listing.items():
             path = folder / name
             if not path.is_file() or path.stat().st_size != size or hash_file(path) != digest:
                 return str(name)
@@ -74,12 +77,12 @@ def broken_file(folder: Path) -> str | None:
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether a folder has a manifest and every file in it still has the bytes that it lists."""
+    """Whether a folder has a manifest, and every file that it lists is there with the same bytes."""
     return broken_file(folder) is None
 
 
 def check_manifest(folder: Path, stage: str) -> None:
-    """Raise LockstepError unless a folder still holds what a stage wrote."""
+    """Raise LockstepError unless a folder still holds the files that a stage wrote."""
     if not folder.is_dir():
         raise LockstepError(f"{folder} is missing.", f"Run `make {stage}` first.")
     name = broken_file(folder)

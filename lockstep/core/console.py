@@ -19,7 +19,7 @@ def say(stage: str, text: str) -> None:
 
 
 def _print(text: str) -> None:
-    """Write to standard output. A reader that went away must not end the work: from then on output goes nowhere."""
+    """Write to standard output. A reader that closes it must not end the work; later output is discarded."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -42,7 +42,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-class MovingLine:
+class StatusLine:
     """A status line: overwritten in a terminal, not shown elsewhere."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class MovingLine:
         self.clear()
 
 
-class ProgressLine(MovingLine):
+class ProgressLine(StatusLine):
     """A progress line: overwritten in a terminal, printed anew every PLAIN_SECONDS elsewhere.
 
     total: units of work. start: units done before this run, so that the time left is estimated from this run's pace.

@@ -1,4 +1,4 @@
-"""The error type for everything a user can put right, and the one place that turns errors into exit codes."""
+"""The error type for every problem a user can solve, and the one place that turns errors into exit codes."""
 
 import difflib
 import errno
@@ -11,15 +11,15 @@ from typing import NoReturn
 
 USER_ERROR = 2  # exit code for bad input or parameters
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells expect
-READER_GONE = 141  # exit code when nobody reads standard output any more, as of a program that SIGPIPE ended
-NO_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+READER_GONE = 141  # exit code when standard output was closed, as of a program that SIGPIPE ended
+NO_WRITE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 MAKE_ROOM = "Make room or give write permission there, then run again."
 
 
 class LockstepError(Exception):
-    """A problem that the user can put right; it is shown as one line, without a traceback.
+    """A problem that the user can solve, shown as one line without a traceback.
 
-    message: names the thing (file, line, key) and what was found there. remedy: what to do about it; may be empty.
+    message: names the place (file, line, key) and what is wrong there. remedy: what to do about it; may be empty.
     """
 
     def __init__(self, message: str, remedy: str = "") -> None:
@@ -36,46 +36,46 @@ class Stopped(BaseException):
 
 
 def write_failure(error: Exception) -> str | None:
-    """The reason if an error means that a write failed for lack of space or permission, else None.
+    """The reason for a write that failed for lack of space or permission; None for any other error.
 
     Not every library raises OSError: safetensors and tokenizers (Rust) put the error number into their message, and
-    torch's zip writer (inline_container.cc) names a reason only when it can't open the file.
+    torch's zip writer (inline_container.cc) gives a reason only when it can't open the file.
     """
     text = str(error)
     if isinstance(error, OSError):
-        return f"{error.strerror}" if error.errno in NO_WRITE else None
-    if (number := re.search(r"\(os error (\d+)\)", text)) and int(number[1]) in NO_WRITE:
+        return f"{error.strerror}" if error.errno in NO_WRITE_ERRNOS else None
+    if (number := re.search(r"\(os error (\d+)\)", text)) and int(number[1]) in NO_WRITE_ERRNOS:
         return os.strerror(int(number[1]))
     if "inline_container.cc" in text:
-        known = re.search(r"strerror: (.*)", text)
-        return known[1].rstrip(".") if known else "the disk is full or failing"
+        strerror = re.search(r"strerror: (.*)", text)
+        return strerror[1].rstrip(".") if strerror else "the disk is full or failing"
     return None
 
 
 def shortened(text: str, longest: int = 40) -> str:
-    """The text, cut to fit into a message. longest: in characters."""
+    """The text, cut to `longest` characters to fit into a message."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def did_you_mean(word: str, known: Iterable[str], lead: str = "Did you mean ", cutoff: float = 0.6) -> str:
-    """'Did you mean ...?' where a known word is close to a misspelt one, else an empty text.
+    """'Did you mean ...?' with the known word that is closest to a misspelt one, or '' where none is close.
 
-    lead: what stands before the known word. cutoff: of difflib's similarity, 0 to 1.
+    lead: the text before the known word. cutoff: the least similarity, 0 to 1, as in difflib.get_close_matches.
     """
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f"{lead}{close[0]}?" if close else ""
 
 
 def one_line(text: str) -> str:
-    """The text with line breaks and control characters escaped: file names and file contents may hold any."""
+    """The text with line breaks and control characters escaped, since file names and contents may hold any."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Run a command's main() and exit: 0 on success, USER_ERROR with one line for a LockstepError, a failed write or a
-    full memory, INTERRUPTED when it was stopped, READER_GONE when standard output was closed.
+    """Run a command's main() and return on success; otherwise exit with the code of what went wrong.
 
-    Any other exception is a bug and passes through.
+    USER_ERROR, with one line on standard error, for a LockstepError, a failed write or a full memory; INTERRUPTED when
+    it was stopped; READER_GONE when standard output was closed. Any other exception is a bug and passes through.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that can't show "−" must not end an hour of training
@@ -107,12 +107,12 @@ def run_command(main: Callable[[], None]) -> None:
 
 
 def say_no_more() -> None:
-    """Send standard output to nowhere after its reader (head, a pager) went away, so that flushing at exit is safe."""
+    """Send standard output to the null device once its reader (head, a pager) closed it, for Python flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say_last(line: str) -> None:
-    """Write a line to standard error in one call: several processes that share it may end at the same moment."""
+    """Write a line to standard error in one call, since several processes that share it may end at the same moment."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
@@ -123,6 +123,7 @@ def _end_with_error(text: str) -> NoReturn:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, or torch on the CPU or a GPU, ran out of memory; told without importing torch."""
-    said = type(error).__name__ in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error)
-    return said or "out of memory" in str(error)
+    """Whether Python, or torch on the CPU or a GPU, ran out of memory, without importing torch."""
+    text = str(error)
+    by_type = type(error).__name__ in ("MemoryError", "OutOfMemoryError")
+    return by_type or "can't allocate memory" in text or "out of memory" in text

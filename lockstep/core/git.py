@@ -7,10 +7,10 @@ from lockstep.core.errors import LockstepError
 
 
 def run_git(*arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a git command to its end, whatever its exit code, and return it with what it wrote.
+    """Run a git command and return its exit code and output. Raises LockstepError where git is not installed.
 
-    environment: the variables it gets; None = those of this process. Its output is read as UTF-8, and bytes that are
-    not UTF-8, such as those of a file's name, become lone surrogates. Raises LockstepError where there is no git.
+    environment: its environment variables; None: those of this process. The output is decoded as UTF-8; other bytes,
+    as file names may have, become lone surrogates.
     """
     try:
         return subprocess.run(
@@ -26,9 +26,9 @@ def run_git(*arguments: str, environment: Mapping[str, str] | None = None) -> su
 
 
 def git_output(*arguments: str) -> str:
-    """The output of a git command without blanks around it; '' where it fails, as outside a repository.
+    """The output of a git command without surrounding whitespace; '' where it fails, for example outside a repository.
 
-    Raises LockstepError where there is no git.
+    Raises LockstepError where git is not installed.
     """
     done = run_git(*arguments)
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,4 +1,4 @@
-"""A function applied to a stream of pieces, in order, by several processes where there are many pieces.
+"""Maps a function over a stream of items, in order, with several processes once there are enough items.
 
 Not joblib's Parallel(return_as="generator"): on prepare with 200,000 rows it took 0.93 of the processor time and 1.27
 times the memory, but it reads ahead of a slow consumer without bound, and its workers outlive a killed parent.
@@ -16,34 +16,34 @@ from typing import Any, TypeVar
 
 from lockstep.core.errors import LockstepError
 
-ALONE = 6  # pieces computed in this process first: starting others takes a second, which fewer pieces don't repay
-MOST_PROCESSES = 8  # each takes about 100 MB, and a single process feeds them all
+FIRST_ITEMS = 6  # computed in this process: starting others takes a second, which so few items don't repay
+MAX_PROCESSES = 8  # each takes about 100 MB, and a single process feeds them all
 
-Piece = TypeVar("Piece")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _function: Callable | None = None  # in a worker: the function it was started for
 
 
-def ordered_map(function: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
-    """Yield function(piece) for each piece, in the order of the pieces. Only a few pieces are in memory at a time.
+def ordered_map(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yield function(item) for each item, in order, with only a few items in memory at a time.
 
     function: must be picklable (a module's function, a partial of one, or a method); each process receives it once.
     Raises LockstepError when a worker is killed, and whatever the function raises.
     """
-    iterator = iter(pieces)
-    yield from map(function, islice(iterator, ALONE))
+    iterator = iter(items)
+    yield from map(function, islice(iterator, FIRST_ITEMS))
     rest = next(iterator, None)
     if rest is None:
         return
-    workers = min(MOST_PROCESSES, available_cores())
+    workers = min(MAX_PROCESSES, available_cores())
     pending: deque[Future[Result]] = deque()
     with ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(function,)
     ) as pool:
         try:
-            for piece in chain([rest], iterator):
-                pending.append(pool.submit(_apply, piece))
+            for item in chain([rest], iterator):
+                pending.append(pool.submit(_apply, item))
                 if len(pending) > 2 * workers:
                     yield pending.popleft().result()
             while pending:
@@ -77,7 +77,7 @@ def _begin(function: Callable) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _apply(piece: Any) -> Any:
-    """In a worker: apply the function to one piece."""
+def _apply(item: Any) -> Any:
+    """In a worker: apply the function to one item."""
     assert _function is not None
-    return _function(piece)
+    return _function(item)

@@ -1,4 +1,4 @@
-"""Where everything lies, relative to the project's root, in the order the data flows."""
+"""Every path of a project, relative to its root, in the order in which the data flows."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ METRICS = Path("metrics")
 PREPARE_METRICS = METRICS / "prepare.json"
 TOKENIZE_METRICS = METRICS / "tokenize.json"
 TRAIN_METRICS = METRICS / "train.json"
-PROVENANCE = METRICS / "provenance"  # a file of each stage: what it was made from
+PROVENANCE = METRICS / "provenance"  # one file per stage with the hashes of its code, settings and inputs
 TRAIN_PROVENANCE = PROVENANCE / "train.json"
 EVALUATE_METRICS = METRICS / "evaluate.json"
 SAMPLES = METRICS / "samples.md"
@@ -49,17 +49,17 @@ def prepared_split(split: str) -> Path:
 
 
 def project_root() -> Path:
-    """The project's folder: this one, or, in a copy that DVC made to run an experiment in, the one it was copied from.
+    """The project's folder: the current one or, in a copy that DVC made for an experiment, the original project.
 
-    DVC removes such a copy when the experiment ends, however it ends. It lies in .dvc/tmp of the project, whose folder
-    DVC gives as DVC_ROOT. Elsewhere DVC_ROOT says nothing: it may be that of a project this one was started from.
+    Such a copy lies in .dvc/tmp of the project, which DVC names in DVC_ROOT, and is removed when the experiment ends.
+    Outside a copy DVC_ROOT is ignored, because it may be that of another project that started this one.
     """
     root = Path(os.environ.get("DVC_ROOT", "")).resolve()
     return root if Path.cwd().is_relative_to(root / ".dvc" / "tmp") else Path()
 
 
 def shown_path(path: str | Path) -> str:
-    """The path as it may stand in what is published: of one that leads out of the project the last name only."""
+    """The path as it may be published: relative inside the project, and only the last name of any other."""
     path = Path(path).expanduser()
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())

@@ -1,8 +1,8 @@
-"""What a stage was made from: hashes of its code, its settings and the files it read, in metrics/provenance/.
+"""The provenance of a stage: hashes of its code, its settings and the files it read, in metrics/provenance/.
 
-Each stage writes its own; export puts them together as the receipt of the model. They hold no time, host or absolute
-path, so that the same commit writes the same bytes. They are metrics and no part of a stage's output folder: there, a
-changed comment would run all stages after it again.
+Each stage writes its own file; export collects them into the model's receipt. They hold no time, host or absolute
+path, so the same commit writes the same bytes. They are metrics, not part of a stage's output folder, because there a
+changed comment in the code would make every later stage run again.
 """
 
 import hashlib
@@ -16,22 +16,23 @@ from lockstep.core.checksums import files_below, sha256_of
 from lockstep.core.paths import PROVENANCE
 from lockstep.core.stage_deps import declared_settings, stage_deps
 
-CODE = Path(__file__).resolve().parents[2]  # the project whose code runs
+CODE_ROOT = Path(__file__).resolve().parents[2]  # the project whose code is running
 CODE_FOLDERS = ("lockstep/", "stages/")
 
 
 def write_provenance(
     stage: str, inputs: Mapping[str, Path], without: Collection[str] = (), **more: Any
 ) -> dict[str, Any]:
-    """Write metrics/provenance/<stage>.json and return what it holds: SHA-256 of each file of the stage's code, of each
-    of its settings as JSON, and of each input.
+    """Write metrics/provenance/<stage>.json and return its content.
 
-    inputs: what the stage read besides code and settings, by the names that are to be shown. without: settings that do
-    not decide what comes out. more: further entries.
+    It holds the SHA-256 of each file of the stage's code, of each of its settings as JSON, and of each input.
+
+    inputs: the files that the stage read besides code and settings, by the names to show. without: settings that do
+    not influence the output. more: further entries. Raises LockstepError where dvc.yaml or params.yaml can't be read.
     """
-    settings = {key: value for key, value in declared_settings(stage, CODE).items() if key not in without}
+    settings = {key: value for key, value in declared_settings(stage, CODE_ROOT).items() if key not in without}
     provenance = {
-        "code": sha256_of({name: CODE / name for name in code_files(stage)}),
+        "code": sha256_of({name: CODE_ROOT / name for name in code_files(stage)}),
         "params": {key: settings_hash(value) for key, value in settings.items()},
         "inputs": sha256_of(inputs),
         **more,
@@ -41,9 +42,9 @@ def write_provenance(
 
 
 def code_files(stage: str) -> list[str]:
-    """Every source file below the code that dvc.yaml says a stage depends on, from the project's root."""
-    code = [dep for dep in stage_deps(stage, CODE) if dep.startswith(CODE_FOLDERS)]
-    return sorted(path.relative_to(CODE).as_posix() for dep in code for path in files_below(CODE / dep))
+    """Every file of the code that dvc.yaml says a stage depends on, relative to the project's root, sorted."""
+    deps = [dep for dep in stage_deps(stage, CODE_ROOT) if dep.startswith(CODE_FOLDERS)]
+    return sorted(path.relative_to(CODE_ROOT).as_posix() for dep in deps for path in files_below(CODE_ROOT / dep))
 
 
 def settings_hash(value: Any) -> str:
@@ -52,5 +53,5 @@ def settings_hash(value: Any) -> str:
 
 
 def folder_files(folder: Path) -> dict[str, Path]:
-    """Every file in a folder of the project and below it, by its path."""
+    """Path -> file, for every file in a folder of the project and below it."""
     return {path.as_posix(): path for path in files_below(folder)}

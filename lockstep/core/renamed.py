@@ -1,7 +1,6 @@
-"""Settings and metrics that have been renamed: the old name leads to the new one.
+"""Settings and metrics that have been renamed.
 
-A person who writes an old name is told the new one, and a commit from before the renaming is compared under today's
-names.
+Whoever writes an old name is told the new one, and an older commit is compared under today's names.
 """
 
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ SETTINGS = {  # keys of params.yaml
     "export.weights": "export.dtype",
 }
 
-METRICS = {  # FILE.key of metrics/FILE.json; the name of a section stands for all that is in it
+METRICS = {  # FILE.key of metrics/FILE.json; the name of a section stands for all its keys
     "train.gap": "train.generalization_gap",
     "evaluate.base.gap": "evaluate.base.generalization_gap",
     "evaluate.base.stopped": "evaluate.base.eos_rate",
@@ -48,7 +47,7 @@ METRICS = {  # FILE.key of metrics/FILE.json; the name of a section stands for a
 
 
 def new_name(name: str, table: Mapping[str, str]) -> str | None:
-    """The name of today for a key that was renamed, by itself or with its section; None for any other.
+    """Today's name of a key that was renamed, by itself or with its section; None for any other key.
 
     table: SETTINGS or METRICS.
     """
@@ -60,5 +59,8 @@ def new_name(name: str, table: Mapping[str, str]) -> str | None:
 
 
 def with_new_names(values: Mapping[str, Any], table: Mapping[str, str]) -> dict[str, Any]:
-    """The same values under today's names, in the same order. values: 'section.key' -> value."""
+    """The same values under today's names, in the same order.
+
+    values: 'section.key' -> value. table: SETTINGS or METRICS.
+    """
     return {new_name(name, table) or name: value for name, value in values.items()}

@@ -1,8 +1,8 @@
-"""params.yaml as typed, frozen values. An unknown, missing or impossible value is an error, and all come at once.
+"""params.yaml as typed, frozen values; unknown, missing and impossible settings are refused, all in one error.
 
-params.yaml says what each setting means; this file says what it may be. There are no defaults here: one place holds
-the values. A stage's main() reads whole sections or single keys as `params.section.key`; a test compares those with
-what dvc.yaml declares for the stage.
+params.yaml says what each setting means, this file which values it may have. There are no defaults here, so that
+params.yaml alone holds the values. A stage's main() reads whole sections or single keys as `params.section.key`; a
+test compares those with what dvc.yaml declares for the stage.
 """
 
 import re
@@ -19,14 +19,14 @@ from lockstep.core.yaml_files import read_yaml
 
 
 def _no_bool(value: Any) -> Any:
-    """YAML's true is a whole number to Python; here it is a mistake."""
+    """Refuse true and false, which Python would take for the numbers 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("a number is needed, not true or false")
     return value
 
 
 def _none(value: Any) -> Any:
-    """The word none, in params.yaml, is Python's None: YAML's own null is easily overlooked."""
+    """Read the word none as Python's None. params.yaml writes it out because YAML's own null is easily overlooked."""
     return None if value == "none" else value
 
 
@@ -42,12 +42,14 @@ NotNegative = Annotated[float, Number, Field(ge=0)]
 
 
 class Section(BaseModel):
-    """A part of params.yaml: frozen, every key known and given, no infinities."""
+    """A section of params.yaml: frozen, with exactly the keys of its class, and without infinite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class Data(Section):
+    """`data`: the user's files and how they are read."""
+
     path: Name
     files: Name | Annotated[list[Name], Field(min_length=1)]
     kind: Literal["auto", "qa", "text"]
@@ -63,6 +65,8 @@ class Data(Section):
 
 
 class Split(Section):
+    """`split`: how rows are divided into train, validation and test."""
+
     method: Literal["hash", "random"]
     train: Annotated[float, Number, Field(gt=0, le=1)]
     validation: Fraction
@@ -84,11 +88,15 @@ def _template(value: str) -> str:
 
 
 class Prompt(Section):
+    """`prompt`: how a question and its answer become one text, and which part of it is learned."""
+
     template: Annotated[str, AfterValidator(_template)]
     loss_on: Literal["answer", "all"]
 
 
 class Tokenize(Section):
+    """`tokenize`: how long token rows are, and what happens to records that do not fit."""
+
     max_length: Annotated[int, Number, Field(ge=8)]
     overlong: Literal["truncate", "drop", "error"]
     block_size: Annotated[int, Number, Field(ge=8)]
@@ -96,6 +104,8 @@ class Tokenize(Section):
 
 
 class Scratch(Section):
+    """`model.scratch`: the size of a GPT-2 that begins with random weights."""
+
     vocab_size: Annotated[int, Number, Field(ge=257)]
     context: Annotated[int, Number, Field(ge=8)]
     n_layer: Count
@@ -110,6 +120,8 @@ class Scratch(Section):
 
 
 class Model(Section):
+    """`model`: the base that is fine-tuned."""
+
     base: Name
     revision: Annotated[Name | None, Optional]
     dropout: Annotated[Annotated[float, Number, Field(ge=0, lt=1)] | None, Optional]
@@ -123,6 +135,8 @@ class Model(Section):
 
 
 class Device(Section):
+    """`device`: the hardware and arithmetic of train and evaluate."""
+
     name: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "fp32", "bf16"]
     threads: Literal["auto"] | Annotated[int, Number, Field(ge=1, le=1024)]
@@ -130,6 +144,8 @@ class Device(Section):
 
 
 class Lora(Section):
+    """`train.lora`: the low-rank adapters that method lora trains."""
+
     rank: Count
     alpha: Positive
     dropout: Annotated[float, Number, Field(ge=0, lt=1)]
@@ -137,6 +153,8 @@ class Lora(Section):
 
 
 class Train(Section):
+    """`train`: the training loop and its optimizer."""
+
     method: Literal["full", "lora"]
     lora: Lora
     epochs: Count
@@ -145,7 +163,7 @@ class Train(Section):
     packing: bool
     learning_rate: Positive
     lr_schedule: Literal["linear", "cosine", "constant"]
-    warmup_ratio: Annotated[float, Number, Field(ge=0, lt=1)]  # from 1 Transformers takes it for a number of steps
+    warmup_ratio: Annotated[float, Number, Field(ge=0, lt=1)]  # Transformers takes 1 and more as a number of steps
     weight_decay: NotNegative
     max_grad_norm: Positive
     keep: Literal["best", "last"]
@@ -158,13 +176,15 @@ class Train(Section):
 
 
 class Evaluate(Section):
+    """`evaluate`: how many answers are generated and shown, and the bootstrap."""
+
     show: Whole
     generate: Whole
     bootstrap_resamples: Annotated[int, Number, Field(ge=100)]
 
 
 def _amount(value: Any) -> Any:
-    """A share such as '2%' as a text, else a number."""
+    """A share such as '2%' as text, anything else as a number. Raises ValueError where it is neither or negative."""
     if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?%", value.strip()):
         return value.strip()
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
@@ -177,7 +197,7 @@ Amount = Annotated[float | str, BeforeValidator(_amount)]
 
 
 class Gate(Section):
-    """Bounds of one figure; at least one is given."""
+    """`gates.NAME`: the bounds of one figure, at least one."""
 
     max: Bound | None = None
     min: Bound | None = None
@@ -192,6 +212,8 @@ class Gate(Section):
 
 
 class Generation(Section):
+    """`generation`: how answers are sampled, in evaluate, the chat and the server."""
+
     max_new_tokens: Count
     temperature: NotNegative
     top_p: Annotated[float, Number, Field(gt=0, le=1)]
@@ -201,6 +223,8 @@ class Generation(Section):
 
 
 class Export(Section):
+    """`export`: how the model is stored, and where it is published."""
+
     dtype: Literal["fp32", "bf16", "fp16"]
     push_to_hub: bool
     hub_repo: Annotated[str | None, Optional]
@@ -208,13 +232,17 @@ class Export(Section):
 
 
 class Tracking(Section):
+    """`tracking`: where MLflow records each stage."""
+
     enabled: bool
     uri: str
     experiment: str
 
 
 class Params(Section):
-    seed: Annotated[int, Number, Field(ge=0, le=(1 << 32) - 1)]  # what numpy, scikit-learn and torch all take
+    """All of params.yaml."""
+
+    seed: Annotated[int, Number, Field(ge=0, le=(1 << 32) - 1)]  # the range that numpy, scikit-learn and torch share
     data: Data
     split: Split
     prompt: Prompt
@@ -230,15 +258,15 @@ class Params(Section):
 
 
 def load_params(path: Path = PARAMS) -> Params:
-    """Read and check all settings.
-
-    Raises LockstepError naming every problem: its key, the value found, what is allowed.
-    """
+    """Read and check all settings. Raises LockstepError naming each problem's key, its value and what is allowed."""
     return check_params(read_yaml(path), path)
 
 
 def check_params(values: Any, path: Path = PARAMS) -> Params:
-    """Turn parsed YAML into Params. Raises LockstepError listing every problem, a line each."""
+    """Turn parsed YAML into Params. Raises LockstepError as load_params does.
+
+    path: the file that the values came from, for the error.
+    """
     if not isinstance(values, dict):
         raise LockstepError(f"{path} holds no settings.", "Restore it with `git checkout params.yaml`.")
     try:

@@ -1,60 +1,62 @@
-"""What pydantic finds wrong with params.yaml, in a user's words."""
+"""Turns pydantic's errors about params.yaml into sentences for its user."""
 
-import difflib
 import reprlib
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from lockstep.core.errors import shortened
+from lockstep.core.errors import did_you_mean, shortened
 from lockstep.core.renamed import SETTINGS, new_name
 
 
-def describe_problems(error: ValidationError, whole: type[BaseModel]) -> str:
-    """Every problem as 'section.key = value: what is allowed', separated by semicolons; whole: the model checked."""
+def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
+    """Every problem as 'section.key = value: what is allowed', separated by semicolons.
+
+    model: the one that refused the values, whose keys are those of params.yaml.
+    """
     problems: dict[str, list[str]] = {}
     for problem in error.errors():
-        key, reason = _describe(problem, whole)
+        key, reason = _describe(problem, model)
         problems.setdefault(key, []).append(reason)
-    return "; ".join(key + _either(reasons) for key, reasons in problems.items())
+    return "; ".join(key + _joined(reasons) for key, reasons in problems.items())
 
 
-def _either(reasons: list[str]) -> str:
-    """What the members of a union allow, each once."""
+def _joined(reasons: list[str]) -> str:
+    """The reasons of one key with 'or' between them, each once: pydantic gives one for every member of a union."""
     first, *others = dict.fromkeys(reasons)
     return " or ".join([first, *(other.removeprefix("allowed is ") for other in others)])
 
 
-def _describe(problem: Any, whole: Any) -> tuple[str, str]:
-    """One pydantic problem in a user's words: 'section.key = value: ' and what is allowed."""
-    location = _keys(problem["loc"], whole)
+def _describe(problem: Any, model: Any) -> tuple[str, str]:
+    """One pydantic problem as 'section.key = value: ' and what is allowed there."""
+    location = _keys(problem["loc"], model)
     key = ".".join(location)
-    kind, found = problem["type"], problem["input"]
+    kind, value = problem["type"], problem["input"]
     if kind == "extra_forbidden":
-        return key, f": no such setting{_did_you_mean(location, whole)}"
+        return key, f": no such setting{_did_you_mean(location, model)}"
     if kind == "missing":
         return key, " is missing"
     if kind == "invalid_key":
         return key, ": a number or none is no name of a setting"
-    if found is None:
+    if value is None:
         return f"{key} is empty: ", _reason(problem)
-    if kind == "value_error" and isinstance(found, dict):  # settings of a section that do not go together
+    if kind == "value_error" and isinstance(value, dict):  # settings of one section contradict each other
         return f"{key}: ", _reason(problem)
-    return f"{key} = {_shown(found)}: ", _reason(problem)
+    return f"{key} = {_format_value(value)}: ", _reason(problem)
 
 
 def _reason(problem: Any) -> str:
-    """What is allowed."""
+    """What is allowed, from pydantic's message."""
     if problem["type"] in ("model_type", "dict_type"):
         return "allowed are settings below it, indented"
     reason = problem["msg"].removeprefix("Value error, ")
-    for theirs, ours in WORDING.items():
-        reason = reason.replace(theirs, ours)
+    for pydantic_words, our_words in WORDING.items():
+        reason = reason.replace(pydantic_words, our_words)
     return f"{reason[0].lower()}{reason[1:]}"
 
 
-def _shown(value: Any) -> str:
-    """A value as it is written in YAML, cut where it is long."""
+def _format_value(value: Any) -> str:
+    """A value as YAML writes it, cut where it is long."""
     if isinstance(value, bool):
         return str(value).lower()
     return shortened(repr(value)) if isinstance(value, str | int | float) else _SHORT.repr(value)
@@ -63,7 +65,7 @@ def _shown(value: Any) -> str:
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring = 2, 3, 3, 20
 
-WORDING = {
+WORDING = {  # part of pydantic's message -> ours
     "Input should be greater than or equal to ": "allowed is at least ",
     "Input should be less than or equal to ": "allowed is at most ",
     "Input should be greater than ": "allowed is more than ",
@@ -83,10 +85,10 @@ WORDING = {
 }
 
 
-def _keys(location: tuple[int | str, ...], whole: Any) -> list[str]:
-    """The part of a pydantic location that is keys of params.yaml (the rest names members of a union)."""
+def _keys(location: tuple[int | str, ...], model: Any) -> list[str]:
+    """The keys of params.yaml at the front of a pydantic location; what follows them names members of a union."""
     keys: list[str] = []
-    section: Any = whole
+    section: Any = model
     for part in location:
         keys.append(str(part))
         section = _below(section, str(part))
@@ -96,7 +98,7 @@ def _keys(location: tuple[int | str, ...], whole: Any) -> list[str]:
 
 
 def _below(section: Any, part: str) -> Any:
-    """What holds the keys under a key: a section, a dict of them, or None where a value stands."""
+    """The type that holds the keys under a key: a section or a dict of sections. None where the key has a value."""
     if get_origin(section) is dict:
         return get_args(section)[1]
     field = getattr(section, "model_fields", {}).get(part)
@@ -105,12 +107,12 @@ def _below(section: Any, part: str) -> Any:
     return kind if holds_keys else None
 
 
-def _did_you_mean(location: list[str], whole: Any) -> str:
-    """', did you mean ...?' where the unknown key is an old name, or close to a known one."""
+def _did_you_mean(location: list[str], model: Any) -> str:
+    """', did you mean ...?' where the unknown key has been renamed or is close to a known one, else an empty text."""
     if renamed := new_name(".".join(location), SETTINGS):
         return f", did you mean {renamed}?"
-    section: Any = whole
+    section: Any = model
     for part in location[:-1]:
         section = _below(section, part)
-    close = difflib.get_close_matches(location[-1], section.model_fields, n=1)
-    return f", did you mean {'.'.join([*location[:-1], close[0]])}?" if close else ""
+    above = "".join(f"{part}." for part in location[:-1])
+    return did_you_mean(location[-1], section.model_fields, lead=f", did you mean {above}")

@@ -1,7 +1,7 @@
-"""What dvc.yaml says a stage reads, and whether it stayed as it was while the stage ran.
+"""The deps and settings that dvc.yaml declares for a stage, and the check that none changed while the stage ran.
 
-DVC hashes data, code and settings after a stage has ended. What somebody changed meanwhile, most often a setting for
-the next run, would be locked, and kept in the run cache, as what the result was made from.
+DVC hashes data, code and settings after a stage has ended. Whatever somebody changed meanwhile, most often a setting
+for the next run, would enter dvc.lock and the run cache as an input of this run.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Any
 
 from lockstep.core.checksums import files_below
 from lockstep.core.errors import LockstepError
+from lockstep.core.nested import flatten
 from lockstep.core.paths import PARAMS
 from lockstep.core.yaml_files import read_yaml
 
@@ -19,35 +20,40 @@ PIPELINE = Path("dvc.yaml")
 
 @dataclass(frozen=True)
 class Inputs:
-    """found: 'params.yaml: train.epochs' -> its value, or a file's name -> its size and time of change."""
+    """The inputs of a stage at one moment.
+
+    states: 'params.yaml: train.epochs' -> its value, or a file's path -> its size in bytes and modification time in ns.
+    """
 
     stage: str
-    found: dict[str, Any]
+    states: dict[str, Any]
 
     @classmethod
     def of(cls, stage: str) -> "Inputs":
-        """As they are now; none in a folder without dvc.yaml. Raises LockstepError where params.yaml can't be read."""
+        """The inputs as they are now; none in a folder without dvc.yaml.
+
+        Raises LockstepError where params.yaml can't be read.
+        """
         if not PIPELINE.exists():
             return cls(stage, {})
         settings = read_yaml(PARAMS)
-        found: dict[str, Any] = {}
-        for key, value in declared_settings(stage).items():
-            found |= {f"{PARAMS}: {name}": leaf for name, leaf in _leaves(key, value)}
+        declared = flatten(declared_settings(stage), prefix=f"{PARAMS}: ")
+        states = {name: value for name, value in declared.items() if value != {}}
         for dep in read_yaml(PIPELINE)["stages"][stage]["deps"]:
             path = Path(re.sub(r"\$\{(.+?)\}", lambda name: str(_setting(settings, name[1])), dep))
-            found |= {str(file): _state(file) for file in files_below(path) or [path]}
-        return cls(stage, found)
+            states |= {str(file): _file_state(file) for file in files_below(path) or [path]}
+        return cls(stage, states)
 
     def require_unchanged(self) -> None:
-        """Raises LockstepError naming what is not as it was."""
-        now = Inputs.of(self.stage).found
-        for name in [*self.found, *now]:
-            if self.found.get(name) != now.get(name):
+        """Raise LockstepError naming the first input that has changed since."""
+        now = Inputs.of(self.stage).states
+        for name in [*self.states, *now]:
+            if self.states.get(name) != now.get(name):
                 raise LockstepError(f"{name} changed while {self.stage} ran.", "Run again.")
 
 
 def stage_deps(stage: str, root: Path = Path()) -> list[str]:
-    """The files and folders that dvc.yaml says a stage depends on, sorted; without those that params.yaml names.
+    """The files and folders that dvc.yaml says a stage depends on, sorted, without those whose path is a setting.
 
     root: the folder of dvc.yaml.
     """
@@ -55,7 +61,7 @@ def stage_deps(stage: str, root: Path = Path()) -> list[str]:
 
 
 def declared_settings(stage: str, root: Path = Path()) -> dict[str, Any]:
-    """The parts of params.yaml that dvc.yaml says a stage reads: 'section' or 'section.name' -> value.
+    """The parts of params.yaml that dvc.yaml declares for a stage: 'section' or 'section.name' -> value.
 
     root: the folder of dvc.yaml.
     """
@@ -70,14 +76,8 @@ def _setting(settings: Any, key: str) -> Any:
     return settings
 
 
-def _leaves(key: str, value: Any) -> list[tuple[str, Any]]:
-    """A section's single settings with their full names."""
-    if not isinstance(value, dict):
-        return [(key, value)]
-    return [leaf for name, inner in value.items() for leaf in _leaves(f"{key}.{name}", inner)]
-
-
-def _state(path: Path) -> tuple[int, int] | None:
+def _file_state(path: Path) -> tuple[int, int] | None:
+    """A file's size in bytes and its modification time in ns; None where it can't be read."""
     try:
         state = path.stat()
     except OSError:

@@ -1,9 +1,9 @@
-"""What a template of questions and answers must hold: the settings and the prompt both ask."""
+"""The fields that a prompt template must have, checked where settings are read and where a prompt is made."""
 
 QUESTION, ANSWER = "{question}", "{answer}"
 
 
 def has_both_fields(template: str) -> bool:
-    """Whether {question} is in a template once and, after it, {answer} once."""
+    """Whether a template has {question} exactly once and, after it, {answer} exactly once."""
     question, answer = template.find(QUESTION), template.find(ANSWER)
     return 0 <= question < answer and template.count(QUESTION) + template.count(ANSWER) == 2

@@ -1,7 +1,7 @@
-"""MLflow: what was run, with which settings, and what came out. Never a reason for a stage to fail, or to wait long.
+"""Records each stage in MLflow: its settings, metrics and files. A tracker that fails or is slow never stops a stage.
 
-One parent run per pipeline run (the `dvc` process that started the stage, or the stage itself when started by hand),
-one child run per stage. A stage that was interrupted and goes on does so in the run it had, parent and child.
+A pipeline run is one parent run with a child run per stage. The pipeline is the `dvc` process that started the stage,
+or the stage itself when it was started by hand. A stage that resumes after an interruption continues in its old run.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,16 @@ from lockstep.core.atomic_files import write_json
 from lockstep.core.checksums import files_below, sha256_file
 from lockstep.core.console import warn
 from lockstep.core.git import git_output
+from lockstep.core.nested import flatten
 from lockstep.core.paths import CHECKPOINTS, project_root
 from lockstep.core.settings import Params
 
-PIPELINE_RUN = CHECKPOINTS / "pipeline_run.json"  # the parent's id, whose it is, and the children that have not ended
+PIPELINE_RUN = CHECKPOINTS / "pipeline_run.json"  # the parent's run id and identity, and the children still open
 DVC_LOCK = Path("dvc.lock")
 SQLITE = "sqlite:///"
-SECONDS = 30.0  # that MLflow may take for one stage before it is left behind
-AT_ONCE = 1000  # metrics MLflow takes in one call
-PATIENCE = {
+TIMEOUT_SECONDS = 30.0  # for all that one stage records; then the stage goes on without MLflow
+LOG_BATCH_SIZE = 1000  # metrics in one call of log_batch; MLflow accepts no more
+MLFLOW_ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -35,10 +36,9 @@ PATIENCE = {
 
 
 def begin(stage: str, params: Params, key: str) -> None:
-    """Open the child run of a stage that takes long. `track` ends it.
+    """Open the child run of a long stage; `track` ends it. Any failure is only a warning.
 
-    key: tells this work from any other. Where a run with the same key was begun and not ended, it and its parent go on.
-    Whatever goes wrong is a warning and nothing more.
+    key: identifies the work. If a run with the same key is still open, it and its parent are continued.
     """
     _try(params, lambda: _begin(stage, params, key))
 
@@ -50,15 +50,15 @@ def track(
     curve: Sequence[dict[str, float]] = (),
     artifacts: Sequence[Path] = (),
 ) -> None:
-    """Record one stage: settings, final metrics (numbers only), a curve of {step, name: value} points, files.
+    """Record one stage: its settings, metrics, curve and files. Any failure is only a warning.
 
-    Whatever goes wrong is a warning and nothing more.
+    metrics: nested; only numbers are recorded. curve: points {'step': ..., name: value}. artifacts: files.
     """
     _try(params, lambda: _record(stage, params, metrics, curve, artifacts))
 
 
 def _try(params: Params, work: Callable[[], None]) -> None:
-    """Do the work in a thread of its own: a tracker that is down or locked must cost neither a model nor an hour."""
+    """Do the work in a thread, waiting TIMEOUT_SECONDS at most: a tracker that is down must not hold up a stage."""
     if not params.tracking.enabled:
         return
     problems: list[str] = []
@@ -72,27 +72,27 @@ def _try(params: Params, work: Callable[[], None]) -> None:
 
     thread = threading.Thread(target=guarded, daemon=True)
     thread.start()
-    thread.join(SECONDS)
+    thread.join(TIMEOUT_SECONDS)
     if thread.is_alive():
-        problems.append(f"no answer in {SECONDS:.0f} s")
+        problems.append(f"no answer in {TIMEOUT_SECONDS:.0f} s")
     if problems:
         warn(f"MLflow did not take this run ({problems[0]}); the pipeline goes on")
 
 
 def _begin(stage: str, params: Params, key: str) -> None:
     client = _client(params)
-    known = _state()
-    child = known.get("open", {}).get(stage, {})
-    goes_on = child.get("key") == key and known.get("identity", [])[2:] == _identity(params)[2:]
-    if goes_on and _is_there(client, child["run_id"]) and _is_there(client, known["run_id"]):
-        for run_id in (known["run_id"], child["run_id"]):
+    state = _read_state()
+    child = state.get("open", {}).get(stage, {})
+    resumes = child.get("key") == key and state.get("identity", [])[2:] == _identity(params)[2:]
+    if resumes and _exists(client, child["run_id"]) and _exists(client, state["run_id"]):
+        for run_id in (state["run_id"], child["run_id"]):
             client.update_run(run_id, status="RUNNING")
-        write_json(PIPELINE_RUN, {**known, "identity": _identity(params)})
+        write_json(PIPELINE_RUN, {**state, "identity": _identity(params)})
         return
     parent = _parent_run(client, params)
-    opened = {"key": key, "run_id": _child_run(client, stage, params, parent)}
-    known = _state()
-    write_json(PIPELINE_RUN, {**known, "open": {**known.get("open", {}), stage: opened}})
+    child = {"key": key, "run_id": _create_child_run(client, stage, params, parent)}
+    state = _read_state()
+    write_json(PIPELINE_RUN, {**state, "open": {**state.get("open", {}), stage: child}})
 
 
 def _record(
@@ -106,33 +106,33 @@ def _record(
     from mlflow.entities import Metric
 
     parent = _parent_run(client, params)
-    known = _state()
-    begun = known.get("open", {}).pop(stage, None)
-    child = begun["run_id"] if begun else _child_run(client, stage, params, parent)
-    now = client.get_run(child).info.start_time
-    points = [Metric(key, value, now, 0) for key, value in numbers(metrics)]
+    state = _read_state()
+    open_child = state.get("open", {}).pop(stage, None)
+    child = open_child["run_id"] if open_child else _create_child_run(client, stage, params, parent)
+    start_time = client.get_run(child).info.start_time
+    entries = [Metric(name, value, start_time, 0) for name, value in numbers(metrics).items()]
     for point in curve:
         step = int(point["step"])
-        points += [Metric(key, float(value), now, step) for key, value in point.items() if key != "step"]
-    for start in range(0, len(points), AT_ONCE):
-        client.log_batch(child, metrics=points[start : start + AT_ONCE])
+        entries += [Metric(name, float(value), start_time, step) for name, value in point.items() if name != "step"]
+    for start in range(0, len(entries), LOG_BATCH_SIZE):
+        client.log_batch(child, metrics=entries[start : start + LOG_BATCH_SIZE])
     for artifact in artifacts:
         client.log_artifact(child, str(artifact))
     client.set_terminated(child)
     client.set_terminated(parent)
-    write_json(PIPELINE_RUN, known)
+    write_json(PIPELINE_RUN, state)
 
 
 def _client(params: Params) -> Any:
-    """MLflow's client with our experiment. Imported here: it takes a second, and most commands track nothing."""
-    for name, value in (PATIENCE | {"MLFLOW_DISABLE_TELEMETRY": "true"}).items():
+    """MLflow's client, with our experiment set. MLflow is imported here because that takes a second."""
+    for name, value in MLFLOW_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import mlflow
 
     for name in ("mlflow", "alembic"):  # mlflow sets its own levels when it is imported
         logging.getLogger(name).setLevel(logging.ERROR)
     root, uri, name = project_root(), params.tracking.uri, params.tracking.experiment
-    if uri.startswith(SQLITE):  # a path after it is relative to here, which may be a copy that DVC will remove
+    if uri.startswith(SQLITE):  # its path is relative to the current folder, which may be a copy that DVC will remove
         uri = f"{SQLITE}{root / uri.removeprefix(SQLITE)}"
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient()
@@ -142,22 +142,22 @@ def _client(params: Params) -> Any:
     return client
 
 
-def _child_run(client: Any, stage: str, params: Params, parent: str) -> str:
-    """A new run below the parent, with all settings."""
+def _create_child_run(client: Any, stage: str, params: Params, parent: str) -> str:
+    """Create a run below the parent with all settings; returns its id."""
     from mlflow.entities import Param
 
     tags = {"mlflow.parentRunId": parent, "stage": stage, **tags_of(params)}
     experiment = client.get_run(parent).info.experiment_id
     run_id: str = client.create_run(experiment, run_name=stage, tags=tags).info.run_id
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in settings_of(params)])
+    client.log_batch(run_id, params=[Param(name, str(value)) for name, value in settings_of(params).items()])
     return run_id
 
 
 def _parent_run(client: Any, params: Params) -> str:
-    """The run id of this pipeline run, made when its first stage reports."""
-    known = _state()
-    if known.get("identity") == _identity(params):
-        return str(known["run_id"])
+    """The id of this pipeline's run, which is created when its first stage reports."""
+    state = _read_state()
+    if state.get("identity") == _identity(params):
+        return str(state["run_id"])
     experiment = client.get_experiment_by_name(params.tracking.experiment)
     run_id: str = client.create_run(experiment.experiment_id, run_name="pipeline", tags=tags_of(params)).info.run_id
     write_json(PIPELINE_RUN, {"identity": _identity(params), "run_id": run_id})
@@ -165,13 +165,13 @@ def _parent_run(client: Any, params: Params) -> str:
 
 
 def _identity(params: Params) -> list[Any]:
-    """What tells this pipeline run from others: its process, and where it is tracked."""
+    """What distinguishes this pipeline run from others: its process, and where it is tracked."""
     process = _pipeline_process()
     return [process.pid, process.create_time(), params.tracking.uri, params.tracking.experiment]
 
 
-def _state() -> dict[str, Any]:
-    """What PIPELINE_RUN holds; nothing where it is missing or broken."""
+def _read_state() -> dict[str, Any]:
+    """The content of PIPELINE_RUN; empty if it is missing or broken."""
     try:
         state = json.loads(PIPELINE_RUN.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -179,8 +179,8 @@ def _state() -> dict[str, Any]:
     return state if isinstance(state, dict) and isinstance(state.get("run_id"), str) else {}
 
 
-def _is_there(client: Any, run_id: str) -> bool:
-    """Whether MLflow still has a run, and it was not deleted."""
+def _exists(client: Any, run_id: str) -> bool:
+    """Whether MLflow has a run and it was not deleted."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -190,19 +190,19 @@ def _is_there(client: Any, run_id: str) -> bool:
 
 
 def _pipeline_process() -> psutil.Process:
-    """The nearest `dvc` above us, else this process."""
-    here = psutil.Process()
-    for ancestor in here.parents():
+    """The nearest ancestor that is `dvc`, or this process if there is none."""
+    this_process = psutil.Process()
+    for ancestor in this_process.parents():
         try:
             if any(Path(part).name == "dvc" for part in ancestor.cmdline()[:3]):
                 return ancestor
         except psutil.Error:
             break
-    return here
+    return this_process
 
 
 def tags_of(params: Params) -> dict[str, str]:
-    """Commit, whether the work tree differs from it, and hashes of dvc.lock and of the data; no commit outside git."""
+    """Hashes of dvc.lock and of the data and, inside git, the commit and whether the work tree differs from it."""
     tags = {"dvc_lock": _hash([DVC_LOCK]), "data_hash": _hash(files_below(Path(params.data.path)))}
     commit = git_output("rev-parse", "HEAD")
     if commit:
@@ -212,29 +212,20 @@ def tags_of(params: Params) -> dict[str, str]:
 
 
 def _hash(files: Sequence[Path]) -> str:
-    """A hash of the files' bytes; 'none' where there is none."""
+    """A hash of the files' bytes, 16 hex digits; 'none' if there is no file."""
     digests = [sha256_file(path) for path in files if path.is_file()]
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:16] if digests else "none"
 
 
-def numbers(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Every number in nested metrics, as ('evaluate.tuned.loss', 1.2)-like pairs."""
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from numbers(value, f"{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield name, float(value)
+def numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    """Every number in nested metrics, as 'tuned.loss' -> 1.2; true and false are no numbers."""
+    return {
+        name: float(value)
+        for name, value in flatten(metrics).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
-def settings_of(params: Params) -> Iterator[tuple[str, Any]]:
-    """Every setting as ('train.epochs', 6)-like pairs. None of them is a secret: those stay in the environment."""
-
-    def walk(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-        for key, value in values.items():
-            if isinstance(value, dict):
-                yield from walk(value, f"{prefix}{key}.")
-            else:
-                yield prefix + key, value
-
-    yield from walk(params.model_dump(), "")
+def settings_of(params: Params) -> dict[str, Any]:
+    """Every setting as 'train.epochs' -> 6. None of them is a secret: those stay in the environment."""
+    return {name: value for name, value in flatten(params.model_dump()).items() if value != {}}

@@ -1,4 +1,4 @@
-"""YAML files of settings, read so that nothing in them is lost or ends in a traceback."""
+"""Reads YAML files of settings; whatever is wrong in one becomes an error with its line."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from lockstep.core.errors import LockstepError, shortened
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's, but for a key that stands twice, of which it would keep the last, and for dates that can't be."""
+    """PyYAML's safe loader, which also refuses duplicate keys and names the line of an impossible date or number."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -29,7 +29,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """The values of a file, with YAML's own types. Raises LockstepError, with the line, where it is not valid."""
+    """The values of a file, with YAML's own types. Raises LockstepError, with the line where it is not valid YAML."""
     text = ""
     try:
         text = path.read_text(encoding="utf-8")
@@ -44,22 +44,22 @@ def read_yaml(path: Path) -> Any:
     except RecursionError:
         raise LockstepError(f"{path} is nested too deeply.", "Take brackets out of it.") from None
     except yaml.YAMLError as error:
-        line, what = _problem(error, text)
-        raise LockstepError(f"{path} line {line} is not valid YAML: {what}.", "Put that line right.") from None
+        line, reason = _line_and_reason(error, text)
+        raise LockstepError(f"{path} line {line} is not valid YAML: {reason}.", "Put that line right.") from None
 
 
-def _problem(error: yaml.YAMLError, text: str) -> tuple[int, str]:
-    """The line, counted from 1, and what is wrong in it."""
+def _line_and_reason(error: yaml.YAMLError, text: str) -> tuple[int, str]:
+    """The line of an error, counted from 1, and what is wrong there."""
     if isinstance(error, yaml.reader.ReaderError):
         return text.count("\n", 0, error.position) + 1, "it holds a control character"
     assert isinstance(error, yaml.MarkedYAMLError)
-    said = str(error.problem)
-    ours = next((ours for theirs, ours in WORDING.items() if said.startswith(theirs)), said)
-    mark = error.context_mark if error.context_mark and ours.endswith("never closed") else error.problem_mark
-    return mark.line + 1 if mark else 1, ours
+    problem = str(error.problem)
+    reason = next((ours for theirs, ours in WORDING.items() if problem.startswith(theirs)), problem)
+    mark = error.context_mark if error.context_mark and reason.endswith("never closed") else error.problem_mark
+    return mark.line + 1 if mark else 1, reason
 
 
-WORDING = {
+WORDING = {  # start of PyYAML's message -> what the user reads
     "found character '\\t'": "a tab stands before its text; indent with blanks",
     "found character": "a text that begins with @, %, ` or the like needs quotes",
     "found undefined alias": "a text that begins with * needs quotes",

@@ -1,4 +1,4 @@
-"""Two revisions of a project side by side: figures, settings and answers to the same questions."""
+"""Compares two revisions of a project: figures, settings and answers to the same questions."""
 
 import argparse
 import json
@@ -10,17 +10,20 @@ import yaml
 
 from lockstep.core import renamed
 from lockstep.core.errors import LockstepError
+from lockstep.core.nested import flatten
 from lockstep.core.paths import ANSWERS, EVALUATE_METRICS, METRICS, PARAMS
 from lockstep.review.revisions import merge_base, read_at, resolve
 
 METRIC_FILES = ("prepare", "tokenize", "train", "evaluate")
-FIXED_QUESTIONS = 10
+FIXED_QUESTIONS = 10  # most questions whose answers are compared
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one revision says of itself. metrics and params: 'evaluate.tuned.loss' -> value. answers: id -> line of
-    metrics/answers.jsonl."""
+    """The figures, settings and answers of one revision.
+
+    metrics and params: 'evaluate.tuned.loss' -> value. answers: id -> line of metrics/answers.jsonl.
+    """
 
     metrics: dict[str, Any]
     params: dict[str, Any]
@@ -34,7 +37,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The work tree beside a commit. commit: 40 hex digits. name: of the commit, for people."""
+    """The work tree and the commit it is compared with. commit: 40 hex digits. name: of the commit, for people."""
 
     commit: str
     name: str
@@ -44,7 +47,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A figure or setting in two revisions; None where one has none."""
+    """A figure or setting in two revisions; None in a revision that does not have it."""
 
     name: str
     before: Any
@@ -52,13 +55,13 @@ class Change:
 
     @property
     def difference(self) -> float | None:
-        """after - before, of numbers."""
+        """after - before; None unless both are numbers."""
         numbers = [value for value in (self.before, self.after) if is_number(value)]
         return numbers[1] - numbers[0] if len(numbers) == 2 else None
 
     @property
     def share(self) -> float | None:
-        """The difference over what was before; None of 0."""
+        """The difference divided by |before|; None if there is no difference or `before` is 0."""
         return self.difference / abs(self.before) if self.difference is not None and self.before else None
 
 
@@ -73,15 +76,16 @@ class FixedQuestion:
 
 
 def add_revision_options(parser: argparse.ArgumentParser) -> None:
-    """Let a command's parser take --against and --branch, for read_comparison."""
+    """Add --against and --branch, the arguments of read_comparison, to a command's parser."""
     parser.add_argument("--against", metavar="REVISION", help="a commit, tag or branch; default: where HEAD left main")
     parser.add_argument("--branch", metavar="BRANCH", help="compare with where HEAD left this branch; default: main")
 
 
 def read_comparison(against: str | None, branch: str | None) -> Comparison:
-    """Read the work tree and the revision `against`, or (None) the commit where HEAD left `branch`, or (None) main.
+    """Read the work tree and the revision to compare it with.
 
-    Raises LockstepError when the work tree has no figures, or there is nothing to compare with.
+    against: that revision; None: the commit where HEAD left `branch`. branch: None for main. Raises LockstepError when
+    the work tree has no figures, or there is nothing to compare with.
     """
     now = read_snapshot(None)
     if not now.is_evaluated:
@@ -93,16 +97,16 @@ def read_comparison(against: str | None, branch: str | None) -> Comparison:
 def read_snapshot(revision: str | None) -> Snapshot:
     """Read a commit, or (None) the work tree, without checking anything out. Raises LockstepError on broken files.
 
-    Settings and metrics that have been renamed since have the names of today.
+    Settings and metrics that have been renamed since have today's names.
     """
     metrics: dict[str, Any] = {}
     for name in METRIC_FILES:
         path = METRICS / f"{name}.json"
         if (text := read_at(revision, path)) is not None:
-            metrics |= flat({name: _json(text, path, revision)})
+            metrics |= flatten({name: _json(text, path, revision)})
     answers = [_json(line, ANSWERS, revision) for line in (read_at(revision, ANSWERS) or "").splitlines()]
     try:
-        params = flat(yaml.safe_load(read_at(revision, PARAMS) or "") or {})
+        params = flatten(yaml.safe_load(read_at(revision, PARAMS) or "") or {})
     except yaml.YAMLError:
         raise LockstepError(f"{PARAMS} is not valid YAML{_in(revision)}.") from None
     return Snapshot(
@@ -113,40 +117,29 @@ def read_snapshot(revision: str | None) -> Snapshot:
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
-    """What differs, in the order of `after`; what is gone comes last."""
+    """The values that differ, in the order of `after`; those that only `before` has come last."""
     names = list(after) + [name for name in before if name not in after]
     every = [Change(name, before.get(name), after.get(name)) for name in names]
     return [change for change in every if change.before != change.after]
 
 
-def telling(found: list[Change]) -> list[Change]:
+def without_derived(figures: list[Change]) -> list[Change]:
     """Changes of figures without those that follow from others: differences to the base, and the self-checks."""
-    return [change for change in found if not change.name.startswith(("evaluate.delta.", "evaluate.checks."))]
+    return [change for change in figures if not change.name.startswith(("evaluate.delta.", "evaluate.checks."))]
 
 
 def fixed_questions(before: Snapshot, after: Snapshot, count: int = FIXED_QUESTIONS) -> list[FixedQuestion]:
     """The first questions, by id, that both revisions answered: the same ones as long as the test split keeps them."""
-    both = sorted(set(before.answers) & set(after.answers))[:count]
+    ids = sorted(set(before.answers) & set(after.answers))[:count]
     return [
         FixedQuestion(
-            after.answers[key]["question"],
-            after.answers[key]["reference"],
-            before.answers[key]["tuned"],
-            after.answers[key]["tuned"],
+            question=after.answers[key]["question"],
+            reference=after.answers[key]["reference"],
+            before=before.answers[key]["tuned"],
+            after=after.answers[key]["tuned"],
         )
-        for key in both
+        for key in ids
     ]
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values as {'section.key': value}."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
 
 
 def is_number(value: Any) -> bool:

@@ -1,20 +1,19 @@
-"""Gates: bounds that a change must keep to be merged, given under `gates` in params.yaml."""
+"""Gates: bounds under `gates` in params.yaml that a change must keep to be merged."""
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
-from lockstep.core.errors import LockstepError
+from lockstep.core.errors import LockstepError, did_you_mean
 from lockstep.core.renamed import METRICS, new_name
 from lockstep.core.settings import Gate
 from lockstep.review.compare import is_number
 
-SHORT_FOR = "evaluate."  # a gate's name may leave this away
+OPTIONAL_PREFIX = "evaluate."  # a gate's name may omit it
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One bound of one figure. passed: None where it could not be judged, as the other revision has no such figure."""
+    """One bound of one figure. passed: None for a bound on a change if the other revision lacks the figure."""
 
     name: str
     rule: str
@@ -24,9 +23,9 @@ class GateResult:
 
 
 def check_gates(gates: dict[str, Gate], before: dict[str, Any], after: dict[str, Any]) -> list[GateResult]:
-    """Judge every bound. before and after: flat metrics of the other revision and of this one.
+    """Judge every bound. before, after: flat metrics of the other revision and of this one.
 
-    Raises LockstepError for a gate whose figure does not exist: a misspelt gate must not pass for ever.
+    Raises LockstepError for a gate whose figure does not exist, since a misspelt gate must not pass for ever.
     """
     results = []
     for name, gate in gates.items():
@@ -34,7 +33,7 @@ def check_gates(gates: dict[str, Gate], before: dict[str, Any], after: dict[str,
         earlier = before.get(full) if is_number(before.get(full)) else None
         for rule, bound in gate.model_dump(exclude_none=True).items():
             passed = _passes(rule, bound, earlier, after[full])
-            results.append(GateResult(full, f"{rule} {_shown(bound)}", earlier, after[full], passed))
+            results.append(GateResult(full, f"{rule} {_format_bound(bound)}", earlier, after[full], passed))
     return results
 
 
@@ -44,6 +43,7 @@ def failed(results: list[GateResult]) -> list[GateResult]:
 
 
 def _passes(rule: str, bound: float | str, before: float | None, after: float) -> bool | None:
+    """Whether a figure keeps a bound. bound: of a change also a share of |before|, such as '2%'."""
     if rule == "max":
         return after <= float(bound)
     if rule == "min":
@@ -56,28 +56,30 @@ def _passes(rule: str, bound: float | str, before: float | None, after: float) -
 
 
 def _full_name(name: str, metrics: dict[str, Any]) -> str:
-    for full in (name, SHORT_FOR + name):
+    """The name of a gate's figure in the metrics. Raises LockstepError if there is no such figure."""
+    for full in (name, OPTIONAL_PREFIX + name):
         if is_number(metrics.get(full)):
             return full
-    meant = _renamed(name) or _closest(name, metrics)
-    hint = f"Did you mean {meant}?" if meant else "`make metrics` lists those there are."
-    raise LockstepError(f"gates.{name} in params.yaml names no figure.", hint)
+    renamed = _renamed(name)
+    hint = f"Did you mean {renamed}?" if renamed else did_you_mean(name, _figure_names(metrics))
+    raise LockstepError(
+        f"gates.{name} in params.yaml names no figure.", hint or "`make metrics` lists those there are."
+    )
 
 
 def _renamed(name: str) -> str | None:
     """The new name of a figure that was renamed, short where the old one was; else None."""
     if full := new_name(name, METRICS):
         return full
-    full = new_name(SHORT_FOR + name, METRICS)
-    return full.removeprefix(SHORT_FOR) if full else None
+    full = new_name(OPTIONAL_PREFIX + name, METRICS)
+    return full.removeprefix(OPTIONAL_PREFIX) if full else None
 
 
-def _closest(name: str, metrics: dict[str, Any]) -> str | None:
-    """The name of the figure that is spelt most like this; None where none is."""
+def _figure_names(metrics: dict[str, Any]) -> list[str]:
+    """The names that gates may have: of each figure the full one and the one without OPTIONAL_PREFIX."""
     numbers = [key for key, value in metrics.items() if is_number(value)]
-    close = difflib.get_close_matches(name, numbers + [key.removeprefix(SHORT_FOR) for key in numbers], n=1)
-    return close[0] if close else None
+    return numbers + [key.removeprefix(OPTIONAL_PREFIX) for key in numbers]
 
 
-def _shown(bound: float | str) -> str:
+def _format_bound(bound: float | str) -> str:
     return bound if isinstance(bound, str) else f"{bound:g}"

@@ -5,35 +5,35 @@ from typing import Any
 
 from lockstep.evaluation.verdict import caveats, number, signed_percent, verdict
 from lockstep.export.templating import environment
-from lockstep.review.compare import Change, Comparison, changes, fixed_questions, is_number, telling
+from lockstep.review.compare import Change, Comparison, changes, fixed_questions, is_number, without_derived
 from lockstep.review.gates import GateResult, failed
 
 TEMPLATES = Path(__file__).parent / "templates"
-MARK = "<!-- lockstep comparison -->"  # a later run finds the comment to replace by it
+MARK = "<!-- lockstep comparison -->"  # by which a later run finds the comment to replace
 ZERO_WIDTH_SPACE = "\u200b"
-TEXT_CHARS = 400  # longest text of an answer; GitHub accepts 65,536 characters in a comment
-LISTED = 60  # most changed figures shown
-FIRST = ("evaluate.tuned.perplexity", "evaluate.tuned.loss", "evaluate.tuned.f1", "evaluate.tuned.eos_rate")
+MAX_CHARS = 400  # of a text of a user or model; GitHub accepts 65,536 characters in a comment
+MAX_FIGURES = 60  # most changed figures listed
+FIRST_FIGURES = ("evaluate.tuned.perplexity", "evaluate.tuned.loss", "evaluate.tuned.f1", "evaluate.tuned.eos_rate")
 
 
-def comment(both: Comparison, gates: list[GateResult], evaluation: dict[str, Any]) -> str:
+def comment(comparison: Comparison, gates: list[GateResult], evaluation: dict[str, Any]) -> str:
     """The comparison as Markdown with MARK first. evaluation: the work tree's metrics/evaluate.json."""
-    before, now = both.before, both.now
+    before, now = comparison.before, comparison.now
     # Markdown is not escaped: every text of a user passes through `cell` or `plain`.
-    templates = environment(TEMPLATES, autoescape=False, cell=cell, plain=plain, value=shown, delta=delta)
-    metrics = telling(changes(before.metrics, now.metrics))
-    metrics.sort(key=lambda change: change.name not in FIRST)
+    templates = environment(TEMPLATES, autoescape=False, cell=cell, plain=plain, value=format_value, delta=delta)
+    metrics = without_derived(changes(before.metrics, now.metrics))
+    metrics.sort(key=lambda change: change.name not in FIRST_FIGURES)
     return templates.get_template("comment.md.j2").render(
         mark=MARK,
-        name=both.name,
+        name=comparison.name,
         verdict=verdict(evaluation),
         caveats=caveats(evaluation),
         leakage=evaluation["leakage"],
         compared=before.is_evaluated,
         gates=gates,
         broken=failed(gates),
-        metrics=metrics[:LISTED],
-        left_out=max(0, len(metrics) - LISTED),
+        metrics=metrics[:MAX_FIGURES],
+        left_out=max(0, len(metrics) - MAX_FIGURES),
         params=changes(before.params, now.params),
         questions=fixed_questions(before, now),
     )
@@ -44,20 +44,20 @@ def cell(text: Any) -> str:
     line = _line(text)
     for character in "\\`*_[]|~$":
         line = line.replace(character, f"\\{character}")
-    return _quiet(line) or "*(nothing)*"
+    return _escape(line) or "*(nothing)*"
 
 
 def plain(text: Any) -> str:
     """Text of a user or model inside an HTML element, where Markdown is not interpreted."""
-    return _quiet(_line(text))
+    return _escape(_line(text))
 
 
 def _line(text: Any) -> str:
     line = " ".join(str(text).split())
-    return line if len(line) <= TEXT_CHARS else line[:TEXT_CHARS].rstrip() + " …"
+    return line if len(line) <= MAX_CHARS else line[:MAX_CHARS].rstrip() + " …"
 
 
-def _quiet(line: str) -> str:
+def _escape(line: str) -> str:
     """The line with tags escaped and a zero-width space wherever GitHub would make a mention, a reference or a link."""
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for mark in ("@", "#", ":/"):
@@ -65,7 +65,7 @@ def _quiet(line: str) -> str:
     return line
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A figure or setting as the text of a table cell."""
     if value is None:
         return "–"

@@ -1,6 +1,5 @@
-"""Presets: small overlays of params.yaml, one per known recipe."""
+"""Presets: small overlays of params.yaml, one for each recipe."""
 
-import difflib
 import io
 from pathlib import Path
 from typing import Any
@@ -8,14 +7,14 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from lockstep.core.atomic_files import write_text
-from lockstep.core.errors import LockstepError
+from lockstep.core.errors import LockstepError, did_you_mean
 from lockstep.core.paths import PRESETS
 from lockstep.core.settings import check_params, load_params
 from lockstep.core.yaml_files import read_yaml
 
 
 def preset_names(folder: Path = PRESETS) -> dict[str, str]:
-    """Name -> the first comment line of each preset, by name."""
+    """Name of each preset -> its first comment line, in the order of the names."""
     names = {}
     for path in sorted(folder.glob("*.yaml")):
         first = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
@@ -24,17 +23,16 @@ def preset_names(folder: Path = PRESETS) -> dict[str, str]:
 
 
 def merge_preset(name: str, params: Path, folder: Path = PRESETS) -> list[str]:
-    """Write the preset's values into the params file, keeping its comments and layout; returns the keys changed.
+    """Write the preset's values into the params file, keeping its comments and layout; returns the changed keys.
 
-    Raises LockstepError when the name is unknown, or the params file, the preset or what comes of them is not valid;
-    nothing is written then.
+    Raises LockstepError, and writes nothing, if the name is unknown or the params file, the preset or the merged
+    settings are not valid.
     """
     path = folder / f"{name}.yaml"
     known = [file.stem for file in sorted(folder.glob("*.yaml"))]
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
-        raise LockstepError(f"There is no preset {name}.", hint)
+        remedy = did_you_mean(name, known) or f"There are: {', '.join(known)}."
+        raise LockstepError(f"There is no preset {name}.", remedy)
     load_params(params)
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -58,6 +56,7 @@ def _overlay(yaml: YAML, path: Path) -> dict[str, Any]:
 
 
 def _merge(values: Any, overlay: Any, prefix: str) -> list[str]:
+    """Write the overlay's values into `values`; returns the full names of the changed keys."""
     changed = []
     for key, value in overlay.items():
         if isinstance(value, dict) and isinstance(values.get(key), dict):

@@ -1,5 +1,6 @@
-"""metrics/report.html: a self-contained page that shows a run to people, built from the files the stages write."""
+"""metrics/report.html: a self-contained page about a run, made from the files that the stages write."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +9,22 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lockstep.core.atomic_files import read_json
+from lockstep.core.errors import LockstepError
+from lockstep.core.nested import flatten
+from lockstep.core.paths import ANSWERS, CHARTS, EVALUATE_METRICS, PREPARE_METRICS, TOKENIZE_METRICS, TRAIN_METRICS
+from lockstep.core.settings import load_params
 from lockstep.evaluation.palette import INK, LINE
 from lockstep.evaluation.text_metrics import words
 from lockstep.evaluation.verdict import caveats, number, percent, signed_percent, verdict
 from lockstep.export.templating import environment
-from lockstep.review.compare import Change, flat
+from lockstep.review.compare import Change, changes, read_snapshot, without_derived
+from lockstep.review.revisions import has_commits, resolve
 
 TEMPLATES = Path(__file__).parent / "templates"
-SHOWN = 10  # answers in each of the groups best, median and worst
-TELLING = 4  # least number of letters of a word that is marked where the reference shares it
-CHARTS = {
+GROUP_SIZE = 10  # most answers in each of the groups best, median and worst
+MIN_LETTERS = 4  # of a word that is marked if the reference has it too
+CHART_TEXTS = {  # name of a chart -> its title and caption, in the order of the page
     "learning": ("Learning", "Loss after each epoch, on rows it trains on and on validation rows it does not."),
     "scores": ("Answers beside the references", "Higher is nearer. A model worth having beats the nearest question."),
     "rows": ("Row by row", "How fine-tuning changed the loss of each test row; below the line is better."),
@@ -32,11 +39,11 @@ CHARTS = {
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a report shows.
+    """Everything that a report shows.
 
     prepare, tokenize, train, evaluate: the metrics of each stage. answers: the lines of metrics/answers.jsonl.
-    charts: SVG texts by name. params: the settings. since: the commit that the changes in settings and figures are
-    counted from; '' where there is none.
+    charts: name -> SVG. params: the settings. since: the commit that settings and figures are compared with, 7 hex
+    digits; '' if there is none.
     """
 
     prepare: dict[str, Any]
@@ -51,25 +58,54 @@ class Facts:
     changed_metrics: Sequence[Change]
 
 
+def read_facts() -> Facts:
+    """Read the files of all stages in the current folder, and the latest commit's figures and settings.
+
+    Raises LockstepError if a stage has not run yet.
+    """
+    evaluate: dict[str, Any] = read_json(EVALUATE_METRICS, "make repro")
+    if not ANSWERS.exists():
+        raise LockstepError(f"{ANSWERS} is missing.", "Run `make repro` first.")
+    commit = resolve("HEAD") if has_commits() else None
+    before, now = read_snapshot(commit) if commit else None, read_snapshot(None)
+    before = before if before is not None and before.is_evaluated else None
+    return Facts(
+        prepare=read_json(PREPARE_METRICS, "make repro"),
+        tokenize=read_json(TOKENIZE_METRICS, "make repro"),
+        train=read_json(TRAIN_METRICS, "make repro"),
+        evaluate=evaluate,
+        answers=[json.loads(line) for line in ANSWERS.read_text(encoding="utf-8").splitlines()],
+        charts={path.stem: path.read_text(encoding="utf-8") for path in sorted(CHARTS.glob("*.svg"))},
+        params=load_params().model_dump(exclude_none=True),
+        since=commit[:7] if commit and before else "",
+        changed_params=changes(before.params, now.params) if before else [],
+        changed_metrics=without_derived(changes(before.metrics, now.metrics)) if before else [],
+    )
+
+
 def report_html(facts: Facts) -> str:
     """The page. Every text is escaped except the charts, which hold no text of a user.
 
     Raises KeyError or jinja2.UndefinedError where a figure is missing.
     """
     templates = environment(
-        TEMPLATES, autoescape=True, number=number, percent=percent, signed=signed_percent, value=shown
+        TEMPLATES, autoescape=True, number=number, percent=percent, signed=signed_percent, value=format_value
     )
-    charts = [(name, *CHARTS[name], inline(facts.charts[name], name)) for name in CHARTS if name in facts.charts]
+    charts = [
+        (name, *texts, inline_svg(facts.charts[name], name))
+        for name, texts in CHART_TEXTS.items()
+        if name in facts.charts
+    ]
     return templates.get_template("report.html.j2").render(
-        marked=marked,
+        marked=mark_shared_words,
         facts=facts,
         kind=facts.prepare["kind"],
         verdict=verdict(facts.evaluate),
         mood=mood(facts.evaluate["delta"]),
         caveats=caveats(facts.evaluate),
         charts=charts,
-        groups=ranked(facts.answers),
-        settings=flat(facts.params),
+        groups=group_by_rank(facts.answers),
+        settings=flatten(facts.params),
     )
 
 
@@ -78,35 +114,38 @@ def mood(delta: dict[str, float]) -> str:
     return "better" if delta["loss_high"] < 0 else "worse" if delta["loss_low"] > 0 else "unsure"
 
 
-def ranked(answers: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Groups of the best, the median and the worst answers by chrF: at most SHOWN in each, and no answer twice."""
+def group_by_rank(answers: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The best, the median and the worst answers by chrF: at most GROUP_SIZE in each group, and no answer twice."""
     ordered = sorted(answers, key=lambda line: (-line["chrf"], line["id"]))
-    size = min(SHOWN, len(ordered) // 3)
+    size = min(GROUP_SIZE, len(ordered) // 3)
     if not size:
         return [("All", ordered)] if ordered else []
     middle = (len(ordered) - size) // 2
     return [("Best", ordered[:size]), ("Median", ordered[middle : middle + size]), ("Worst", ordered[-size:])]
 
 
-def marked(answer: str, reference: str) -> list[tuple[str, bool]]:
-    """The answer in pieces, each with whether it is a word of at least TELLING letters that the reference holds too."""
-    wanted = {word for word in words(reference) if len(word) >= TELLING or not word.isascii()}
-    pieces = re.split(r"(\W+)", answer)
-    return [(piece, bool(wanted & set(words(piece)))) for piece in pieces if piece]
+def mark_shared_words(answer: str, reference: str) -> list[tuple[str, bool]]:
+    """The answer split at word borders, each part with whether it is a word that the reference has too.
+
+    Words of fewer than MIN_LETTERS ASCII letters are never marked.
+    """
+    reference_words = {word for word in words(reference) if len(word) >= MIN_LETTERS or not word.isascii()}
+    parts = re.split(r"(\W+)", answer)
+    return [(part, bool(reference_words & set(words(part)))) for part in parts if part]
 
 
-def inline(svg: str, name: str) -> Markup:
-    """The picture of an SVG file for use inside a page: no XML head, unique ids, the page's text colour."""
+def inline_svg(svg: str, name: str) -> Markup:
+    """An SVG file's picture for use inside a page: no XML head, ids unique to `name`, the page's text colour."""
     picture = svg[svg.index("<svg") :].replace(INK, "currentColor").replace(LINE, "var(--line)")
     head, body = picture.split(">", 1)
     view = re.search(r'viewBox="[^"]+"', head)
-    picture = f'<svg {view.group() if view else ""} role="img" aria-label="{CHARTS[name][0]}">{body}'
+    picture = f'<svg {view.group() if view else ""} role="img" aria-label="{CHART_TEXTS[name][0]}">{body}'
     picture = re.sub(r"<metadata>.*?</metadata>", "", picture, flags=re.S)
     picture = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", picture)
     return Markup(picture)  # safe: charts.py draws it from figures and fixed labels
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A figure or setting as text."""
     if value is None:
         return "–"

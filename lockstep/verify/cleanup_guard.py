@@ -1,7 +1,8 @@
-"""A folder and processes that do not outlive the command that made them, however it ends.
+"""A temporary folder and processes that do not outlive the command that made them, however it ends.
 
-A second process waits for the first to close a pipe, which the system does even for one that was killed; then it ends
-what is left. It runs this very file, by its path and without the project on its module path.
+A second process, the cleaner, waits until the pipe from the command is closed, which the system does even for a killed
+process. Then it kills the processes and removes the folder. It runs this very file, by its path and without the project
+on its module path.
 """
 
 import os
@@ -14,44 +15,50 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-TRIES = 50  # a killed process may write one more file into a folder that is being removed
-PAUSE = 0.1  # seconds between tries
+MAX_REMOVALS = 50  # tries to remove the folder, since a process being killed may still write a file into it
+RETRY_SECONDS = 0.1  # between two tries
 
 
-class Guard:
-    """Inside `with`, `folder` is there and is nobody else's; at its end it is removed, unless keep."""
+class CleanupGuard:
+    """A context manager with a temporary folder of its own, `folder`, and process groups to kill at its end.
+
+    prefix: of the folder's name. keep: leave the folder there.
+    """
 
     def __init__(self, prefix: str, keep: bool = False) -> None:
         self.prefix, self.keep = prefix, keep
 
-    def __enter__(self) -> "Guard":
+    def __enter__(self) -> "CleanupGuard":
         self.folder = Path(tempfile.mkdtemp(prefix=self.prefix))
         command = [sys.executable, "-I", __file__, "" if self.keep else str(self.folder)]
-        # A session of its own: Ctrl-C in the terminal must not reach it.
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True)
+        # In a session of its own, so that Ctrl-C in the terminal does not reach it.
+        self._cleaner = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True)
         return self
 
     def watch(self, group: int) -> None:
-        """End this process group too."""
-        self._tell(group)
+        """Kill this process group, too, at the end. group: its id."""
+        self._send(group)
 
     def forget(self, group: int) -> None:
-        """The group has ended by itself; its number may soon be another's."""
-        self._tell(-group)
+        """Leave this process group alone: it has ended, and its id may soon be another's."""
+        self._send(-group)
 
-    def _tell(self, number: int) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{number}\n")
-        self._process.stdin.flush()
+    def _send(self, number: int) -> None:
+        assert self._cleaner.stdin is not None
+        self._cleaner.stdin.write(f"{number}\n")
+        self._cleaner.stdin.flush()
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        assert self._cleaner.stdin is not None
+        self._cleaner.stdin.close()
+        self._cleaner.wait()
 
 
 def clean_up_after_parent(folder: str) -> None:
-    """Wait until nobody can write to standard input any more; then end the groups told there and remove the folder."""
+    """Wait for the end of standard input, then kill the process groups named there and remove the folder.
+
+    Each line is the id of a group to kill, or, negative, of one to leave alone. folder: '' if none is to be removed.
+    """
     groups: set[int] = set()
     for line in sys.stdin:
         number = int(line)
@@ -59,11 +66,11 @@ def clean_up_after_parent(folder: str) -> None:
     for group in groups:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
-    for _ in range(TRIES if folder else 0):
+    for _ in range(MAX_REMOVALS if folder else 0):
         shutil.rmtree(folder, ignore_errors=True)
         if not os.path.exists(folder):
             break
-        time.sleep(PAUSE)
+        time.sleep(RETRY_SECONDS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether another DVC is at work in this project: DVC itself refuses late, with advice to delete a file."""
+"""Checks that no other DVC runs in this project: DVC itself notices late and then advises to delete a file."""
 
 import json
 from pathlib import Path
@@ -7,14 +7,14 @@ import psutil
 
 from lockstep.core.errors import LockstepError
 
-LOCKS = Path(".dvc/tmp/rwlock")  # JSON: what each running DVC reads and writes
+LOCKS = Path(".dvc/tmp/rwlock")  # JSON: the paths that each running DVC reads and writes
 
 
 def check_dvc_is_free() -> None:
-    """Raise LockstepError while a DVC process runs stages of this project, or where its file of locks is broken."""
+    """Raise LockstepError if a DVC process runs stages of this project, or if its file of locks is broken."""
     try:
         holders = json.loads(LOCKS.read_text(encoding="utf-8")).get("write", {}).values()
-        running = {int(holder["pid"]) for holder in holders}
+        pids = {int(holder["pid"]) for holder in holders}
     except FileNotFoundError:
         return  # no DVC has run here
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -22,16 +22,16 @@ def check_dvc_is_free() -> None:
             f"{LOCKS} is damaged: a DVC was killed, or the disk was full, while it wrote there.",
             f"Run `rm {LOCKS}` while no DVC is at work here, then again.",
         ) from None
-    for process in sorted(running):
-        if _is_dvc(process):
+    for pid in sorted(pids):
+        if _is_dvc(pid):
             raise LockstepError(
-                f"DVC is at work in this project already (process {process}).", "Wait for it to end, then run again."
+                f"DVC is at work in this project already (process {pid}).", "Wait for it to end, then run again."
             )
 
 
-def _is_dvc(process: int) -> bool:
-    """Whether the process is there and was started as `dvc` or `python -m dvc`; numbers of dead ones are given anew."""
+def _is_dvc(pid: int) -> bool:
+    """Whether a process of this id was started as `dvc` or `python -m dvc`; a dead process's id is used again."""
     try:
-        return any(Path(part).name == "dvc" for part in psutil.Process(process).cmdline()[:3])
+        return any(Path(part).name == "dvc" for part in psutil.Process(pid).cmdline()[:3])
     except psutil.Error:
         return False

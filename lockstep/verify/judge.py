@@ -1,36 +1,40 @@
-"""Whether a stage that ran again wrote the same bits, and in what words to say it."""
+"""The verdict on a stage that ran again: the same bits, figures within tolerance on other hardware, or different."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lockstep.core.nested import flatten
 from lockstep.core.paths import EVALUATE_METRICS, TRAIN_METRICS
-from lockstep.review.compare import Change, changes, flat
-from lockstep.verify.dvc_lock import Hashes, Lock, differing, maker_of
+from lockstep.review.compare import Change, changes
+from lockstep.verify.dvc_lock import Lock, differing, producer_of
 
-BIT_EXACT, WITHIN, DIFFERENT = "bit-exact", "within tolerance", "different"
+BIT_EXACT, WITHIN_TOLERANCE, DIFFERENT = "bit-exact", "within tolerance", "different"
 
-# Arithmetic on other hardware rounds differently, and training amplifies it. What a loss may then differ by, as a share
-# of itself; docs/reliability.md says what was seen.
+# Largest relative difference of a loss on other hardware: it rounds differently, and training amplifies that.
+# docs/reliability.md has the measurements.
 TOLERANCE = 0.02
-JUDGED = {
+JUDGED_FIGURES = {  # stage -> its file of metrics, and the figures in it that are held against TOLERANCE
     "train": (TRAIN_METRICS, ("train_loss", "validation_loss")),
     "evaluate": (EVALUATE_METRICS, ("base.loss", "tuned.loss", "base.bits_per_byte", "tuned.bits_per_byte")),
 }
-ANYWHERE = ("prepare", "tokenize")  # no arithmetic that hardware could round differently: the same bits everywhere
+HARDWARE_INDEPENDENT = ("prepare", "tokenize")  # stages without arithmetic that hardware could round differently
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict on one stage. about: figures, or what differs. file: the first that differs, where it began here."""
+    """The verdict on one stage.
+
+    reason: the figures compared, or what differs. file: the first that differs, if the difference began in this stage.
+    """
 
     stage: str
     verdict: str
-    about: str = ""
+    reason: str = ""
     file: str = ""
 
     def __str__(self) -> str:
-        return f"{self.verdict}{': ' if self.about else ''}{self.about}"
+        return f"{self.verdict}: {self.reason}" if self.reason else self.verdict
 
 
 def judge(
@@ -43,83 +47,77 @@ def judge(
 ) -> Finding:
     """The verdict on a stage.
 
-    before, after: dvc.lock as committed and as the rerun wrote it. earlier: verdicts on the stages before. figures:
-    those of JUDGED, if the rerun was on other hardware or with other libraries; None on the same, where only the same
-    bits will do. first_file: names the first file that differs in an output.
+    before, after: dvc.lock as committed and as the rerun wrote it. earlier: the findings on the stages before. figures:
+    those of JUDGED_FIGURES if the rerun used other hardware or libraries; None if it used the same, where only the same
+    bits are accepted. first_file: returns the first file that differs in an output.
     """
     outs = differing(before[stage].outs, after[stage].outs)
     if not outs:
         return Finding(stage, BIT_EXACT)
-    changed = {maker_of(dep, before) for dep in differing(before[stage].deps, after[stage].deps)}
+    changed = {producer_of(dep, before) for dep in differing(before[stage].deps, after[stage].deps)}
     causes = [name for name in before if name in changed]
-    wrong = [name for name in causes if earlier[name].verdict == DIFFERENT]
-    if wrong:
-        return Finding(stage, DIFFERENT, f"it reads what {wrong[0]} wrote")
-    if figures is not None and stage not in ANYWHERE:
-        beyond = [figure for figure in figures if not is_within(figure)]
-        told = ", ".join(map(_told, beyond or figures)) or f"it reads what {causes[0] if causes else 'train'} wrote"
-        return Finding(stage, DIFFERENT if beyond else WITHIN, told, outs[0] if beyond else "")
+    different = [name for name in causes if earlier[name].verdict == DIFFERENT]
+    if different:
+        return Finding(stage, DIFFERENT, f"it reads what {different[0]} wrote")
+    if figures is not None and stage not in HARDWARE_INDEPENDENT:
+        beyond = [figure for figure in figures if not is_within_tolerance(figure)]
+        listing = ", ".join(map(_describe_figure, beyond or figures))
+        reason = listing or f"it reads what {causes[0] if causes else 'train'} wrote"
+        return Finding(stage, DIFFERENT if beyond else WITHIN_TOLERANCE, reason, outs[0] if beyond else "")
     file = first_file(outs[0])
     others = f" and {len(outs) - 1} of its other outputs" if len(outs) > 1 else ""
     return Finding(stage, DIFFERENT, file + others, file)
 
 
-def is_within(figure: Change) -> bool:
+def is_within_tolerance(figure: Change) -> bool:
     """Whether a figure of the rerun is within TOLERANCE of the committed one."""
     return figure.before == figure.after or (figure.share is not None and abs(figure.share) <= TOLERANCE)
 
 
 def judged_figures(stage: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
     """The figures by which a stage is judged on other hardware. before, after: its metrics, flat."""
-    _, names = JUDGED.get(stage, ("", ()))
+    _, names = JUDGED_FIGURES.get(stage, ("", ()))
     return [Change(name, before.get(name), after.get(name)) for name in names if name in before or name in after]
 
 
 def machine_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """What differs in hardware and library versions.
+    """The differences in hardware and library versions.
 
-    before, after: metrics/provenance/train.json, or {} where there is none; then nothing excuses other bits.
+    before, after: metrics/provenance/train.json, or {} if there is none; then no difference in bits is excused.
     """
     if not before or not after:
         return []
-    parts = [flat({**said.get("hardware", {}), **said.get("versions", {})}) for said in (before, after)]
-    return changes(parts[0], parts[1])
+    return changes(_machine(before), _machine(after))
+
+
+def _machine(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The hardware and library versions in a provenance, flat."""
+    return flatten({**provenance.get("hardware", {}), **provenance.get("versions", {})})
 
 
 def changed_base(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """The first file of the base model that is another than it was; '' if none is."""
+    """The first file of the base model that has changed; '' if none has. before, after: as in machine_changes."""
     names = differing(before.get("base", {}), after.get("base", {})) if before and after else []
     return names[0] if names else ""
 
 
-def name_first(out: str, before: Hashes | None, after: Hashes) -> str:
-    """The first file that differs in an output. before, after: hashes of its files; before is None if unknown."""
-    if before is None:
-        return f"a file in {out}"
-    name = next(iter(differing(before, after)), ".")
-    path = out if name == "." else f"{out}/{name}"
-    if name not in after:
-        return f"{path} (not written this time)"
-    return path if name in before else f"{path} (not there before)"
-
-
 def conclusion(findings: Sequence[Finding], outputs: int, commit: str) -> str:
-    """The last line. outputs: how many were compared."""
-    wrong = [finding for finding in findings if finding.verdict == DIFFERENT]
-    if wrong:
-        first = wrong[0]
+    """The last line that verify prints. outputs: the number of outputs compared."""
+    different = [finding for finding in findings if finding.verdict == DIFFERENT]
+    if different:
+        first = different[0]
         return f"{commit} does not come out the same: {first.stage} is the first stage that differs, in {first.file}"
-    if any(finding.verdict == WITHIN for finding in findings):
+    if any(finding.verdict == WITHIN_TOLERANCE for finding in findings):
         return f"{commit} comes out within {TOLERANCE:.0%}, on other hardware or versions"
     return f"{commit} comes out the same, bit for bit: {outputs} outputs of {len(findings)} stages"
 
 
-def told_change(change: Change) -> str:
+def describe_change(change: Change) -> str:
     """'torch 2.12.0 -> 2.13.0'."""
     return f"{change.name} {change.before} -> {change.after}"
 
 
-def _told(figure: Change) -> str:
-    """'tuned.loss 3.72 -> 3.73 (+0.27%, 5% is allowed)'."""
-    by = "" if figure.share is None else f" ({figure.share:+.2%}, {TOLERANCE:.0%} is allowed)"
-    return told_change(figure) + by
+def _describe_figure(figure: Change) -> str:
+    """'tuned.loss 3.72 -> 3.73 (+0.27%, 2% is allowed)'."""
+    share = "" if figure.share is None else f" ({figure.share:+.2%}, {TOLERANCE:.0%} is allowed)"
+    return describe_change(figure) + share

@@ -1,4 +1,4 @@
-"""Bad settings: whatever is wrong with params.yaml or a preset, its user reads one line with key, value and remedy."""
+"""Bad settings: whatever is wrong with params.yaml or a preset, the user reads one line with key, value and remedy."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ SHIPPED = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("data/raw/d
 FIELDS = "{question} is needed once and, after it, {answer} once"
 NO_YAML = "is not valid YAML"
 
-# One line of params.yaml as shipped, what a person may make of it, and what they are told.
+# One line of params.yaml as shipped, what a person may write in its place, and what the error says of it.
 BAD: list[tuple[str, str, str]] = [
     ("seed: 42", "seed: -1", "seed = -1: allowed is at least 0."),
     ("seed: 42", "seed: 99999999999", "seed = 99999999999: allowed is at most 4294967295."),
@@ -64,13 +64,14 @@ BAD: list[tuple[str, str, str]] = [
 
 
 def changed(old: str, new: str) -> str:
-    """params.yaml as shipped, but for one line."""
+    """params.yaml as shipped, with one line replaced."""
     lines = SHIPPED.splitlines(keepends=True)
-    [place] = [number for number, line in enumerate(lines) if line.split(" #")[0].rstrip() == old]
-    return "".join([*lines[:place], new + "\n", *lines[place + 1 :]])
+    [index] = [index for index, line in enumerate(lines) if line.split(" #")[0].rstrip() == old]
+    return "".join([*lines[:index], new + "\n", *lines[index + 1 :]])
 
 
-def told(prepared: Project, content: str | bytes) -> str:
+def error_line(prepared: Project, content: str | bytes) -> str:
+    """The error that prepare, and the check before it, end with for a params.yaml of this content."""
     prepared.put("data.csv", csv_of(faq(12)))
     Path("params.yaml").write_bytes(content.encode() if isinstance(content, str) else content)
     line = refusal("prepare")
@@ -78,17 +79,18 @@ def told(prepared: Project, content: str | bytes) -> str:
     return line
 
 
-@pytest.mark.parametrize(("old", "new", "said"), BAD, ids=[new.strip()[:40] for _, new, _ in BAD])
-def test_bad_setting_is_refused_in_one_line(prepared: Project, old: str, new: str, said: str) -> None:
-    if said.endswith("twice"):
-        said = f"params.yaml line {SHIPPED[: SHIPPED.index(old)].count(chr(10)) + 2} {NO_YAML}: {said}. Put that line right."
-        assert told(prepared, changed(old, new)) == said
+@pytest.mark.parametrize(("old", "new", "message"), BAD, ids=[new.strip()[:40] for _, new, _ in BAD])
+def test_bad_setting_is_refused_in_one_line(prepared: Project, old: str, new: str, message: str) -> None:
+    if message.endswith("twice"):
+        line = SHIPPED[: SHIPPED.index(old)].count("\n") + 2
+        expected = f"params.yaml line {line} {NO_YAML}: {message}. Put that line right."
     else:
-        assert told(prepared, changed(old, new)) == f"params.yaml: {said} Put it right there."
+        expected = f"params.yaml: {message} Put it right there."
+    assert error_line(prepared, changed(old, new)) == expected
 
 
 LINE_OF_EPOCHS = SHIPPED[: SHIPPED.index("  epochs: 8")].count("\n") + 1
-WHOLE: dict[str, tuple[str | bytes, str]] = {
+FILES: dict[str, tuple[str | bytes, str]] = {
     "a tab": (changed("  epochs: 8", "\tepochs: 8"), f"params.yaml line {LINE_OF_EPOCHS} {NO_YAML}: a tab stands before its text; indent with blanks. Put that line right."),
     "no closing bracket": (changed("seed: 42", "seed: [42"), f"params.yaml line 4 {NO_YAML}: a [ is opened and never closed. Put that line right."),
     "no closing quote": (changed('  files: "*"', '  files: "*'), f"params.yaml line 28 {NO_YAML}: its indentation does not fit the lines above, or a quote in them is not closed. Put that line right."),
@@ -106,9 +108,9 @@ WHOLE: dict[str, tuple[str | bytes, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("content", "said"), WHOLE.values(), ids=WHOLE.keys())
-def test_file_that_is_no_yaml_is_refused_in_one_line(prepared: Project, content: str | bytes, said: str) -> None:
-    assert told(prepared, content) == said
+@pytest.mark.parametrize(("content", "message"), FILES.values(), ids=FILES.keys())
+def test_file_that_is_no_yaml_is_refused_in_one_line(prepared: Project, content: str | bytes, message: str) -> None:
+    assert error_line(prepared, content) == message
 
 
 def test_folder_in_place_of_the_settings_is_refused(prepared: Project) -> None:
@@ -128,11 +130,11 @@ PRESETS: dict[str, tuple[str | bytes, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("content", "said"), PRESETS.values(), ids=PRESETS.keys())
-def test_bad_preset_is_refused_in_one_line(prepared: Project, content: str | bytes, said: str) -> None:
+@pytest.mark.parametrize(("content", "message"), PRESETS.values(), ids=PRESETS.keys())
+def test_bad_preset_is_refused_in_one_line(prepared: Project, content: str | bytes, message: str) -> None:
     Path("params.yaml").write_text(SHIPPED)
     Path("presets").mkdir()
     Path("presets/mine.yaml").write_bytes(content.encode() if isinstance(content, str) else content)
-    assert refusal("preset", "mine") == said
+    assert refusal("preset", "mine") == message
     assert refusal("preset", "mien") == "There is no preset mien. Did you mean mine?"
     assert Path("params.yaml").read_text() == SHIPPED

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all; errors and console lines."""
+"""Files and folders that appear completely or not at all, and the JSON and CSV in them."""
 
 import json
 import os
@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from lockstep.artifacts.records import Question, Text, read_records, write_records
 from lockstep.core import atomic_files
 from lockstep.core.atomic_files import (
     figure,
     read_json,
+    read_points,
     require_space,
     whole_file,
     whole_folder,
     write_json,
     write_json_lines,
+    write_points,
     write_text,
 )
 from lockstep.core.errors import LockstepError
@@ -54,7 +55,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 def test_a_library_that_cannot_write_its_file_of_a_folder_is_one_clear_line(tmp_path: Path) -> None:
     with (
-        pytest.raises(LockstepError, match=r"Cannot write .*/model: No space left on device\. Make room"),
+        pytest.raises(LockstepError, match=r"/model: No space left on device\. Make room"),
         whole_folder(tmp_path / "model"),
     ):
         raise Exception("I/O error: No space left on device (os error 28)")  # as safetensors does
@@ -70,7 +71,7 @@ def test_a_full_disk_is_one_clear_line_and_the_old_file_stays(tmp_path: Path, mo
     path = tmp_path / "note.txt"
     path.write_text("old")
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(LockstepError, match=r"Cannot write .*note\.txt: No space left on device\. Make room"):
+    with pytest.raises(LockstepError, match=r"note\.txt: No space left on device\. Make room"):
         write_text(path, "new")
     assert path.read_text() == "old"
     assert names(tmp_path) == ["note.txt"]
@@ -128,7 +129,7 @@ def test_what_a_killed_run_left_is_swept_away(tmp_path: Path) -> None:
 def test_a_folder_on_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atomic_files, "sync_file", full_disk)
     with (
-        pytest.raises(LockstepError, match=r"Cannot write .*out: No space left"),
+        pytest.raises(LockstepError, match=r"out: No space left"),
         whole_folder(tmp_path / "out") as folder,
     ):
         (folder / "a").write_text("1")
@@ -137,7 +138,7 @@ def test_a_folder_on_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: 
 
 def test_a_place_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(LockstepError, match=r"Cannot write .*taken/x\.json: "):
+    with pytest.raises(LockstepError, match=r"taken/x\.json: "):
         write_json(tmp_path / "taken" / "x.json", 1)
 
 
@@ -155,22 +156,28 @@ def test_json_lines_are_one_value_a_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
-    [(None, "is missing. Run `make x` first"), ("{", "x.json line 1 is not valid JSON. Run `make x`")],
+    ("content", "named"),
+    [(None, r"x\.json is missing"), (b"{", r"x\.json line 1 "), (b'"\xff"', r"x\.json ")],
 )
-def test_json_that_is_missing_or_broken_says_what_makes_it(tmp_path: Path, content: str | None, said: str) -> None:
+def test_json_that_is_missing_or_broken_says_what_makes_it(tmp_path: Path, content: bytes | None, named: str) -> None:
     if content is not None:
-        (tmp_path / "x.json").write_text(content)
-    with pytest.raises(LockstepError) as caught:
+        (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(LockstepError, match=f"{named}.*`make x`"):
         read_json(tmp_path / "x.json", "make x")
-    assert said in str(caught.value)
-    assert "`make x`" in caught.value.remedy
 
 
-def test_json_in_another_encoding_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_bytes(b'"\xff"')
-    with pytest.raises(LockstepError, match="is not valid JSON"):
-        read_json(tmp_path / "x.json", "make x")
+def test_points_are_read_as_they_were_written_to_six_digits(tmp_path: Path) -> None:
+    write_points(tmp_path / "x.csv", [{"step": 1, "loss": 2.123456789}, {"loss": 3.0, "step": 2}])
+    assert (tmp_path / "x.csv").read_text() == "step,loss\n1,2.12346\n2,3\n"
+    assert read_points(tmp_path / "x.csv", "make x") == [{"step": 1.0, "loss": 2.12346}, {"step": 2.0, "loss": 3.0}]
+
+
+@pytest.mark.parametrize("content", [None, "step,loss\n1,x\n", "step,loss\n1\n", "step,loss\n1,2,3\n"])
+def test_points_that_are_missing_or_no_numbers_say_what_makes_them(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "x.csv").write_text(content)
+    with pytest.raises(LockstepError, match=r"x\.csv .*`make x`"):
+        read_points(tmp_path / "x.csv", "make x")
 
 
 @pytest.mark.parametrize(
@@ -182,28 +189,8 @@ def test_figures_have_six_significant_digits(value: float, shown: float) -> None
 
 def test_too_little_disk_says_how_much_is_needed(tmp_path: Path) -> None:
     require_space(tmp_path / "not" / "there" / "yet", 1)
-    with pytest.raises(LockstepError, match=r"Too little disk for .*out: 1000000000000 MB are needed, \d+ MB are free"):
+    with pytest.raises(LockstepError, match=r"out: 1000000000000 MB .* \d+ MB .*Make room"):
         require_space(tmp_path / "out", 10**18)
-
-
-def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
-    records = [Question("1", "1", "q\n?", "ä", "a.csv", 2), Text("2", "2", "t", "b.txt", 1)]
-    assert write_records(tmp_path / "r.jsonl", records) == 2
-    assert read_records(tmp_path / "r.jsonl") == records
-
-
-@pytest.mark.parametrize("line", ['{"question": "half', '{"question": 1, "colour": 2}', "[]"])
-def test_a_damaged_record_names_its_line(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "r.jsonl"
-    write_records(path, [Text("2", "2", "t", "b.txt", 1)])
-    path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(LockstepError, match=r"r\.jsonl line 2 is damaged\. Run `make prepare`"):
-        read_records(path)
-
-
-def test_missing_records_say_what_makes_them(tmp_path: Path) -> None:
-    with pytest.raises(LockstepError, match=r"r\.jsonl is missing\. Run `make prepare` first"):
-        read_records(tmp_path / "r.jsonl")
 
 
 def test_written_files_may_be_read_by_others(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from lockstep.core.entry_point import run_stage
 from lockstep.core.atomic_files import whole_folder
 
 def main():
-    with whole_folder(Path("made")) as folder:
+    with whole_folder(Path("output")) as folder:
         (folder / "half").write_text("1")
         time.sleep(60)
 
@@ -26,7 +26,7 @@ run_stage("train", main)
 """
 PARENT = """
 import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stderr=open("said", "w"))
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stderr=open("errors", "w"))
 time.sleep(60)
 """
 
@@ -46,10 +46,10 @@ def test_sigterm_ends_a_stage_with_what_it_had_half_written_removed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with subprocess.Popen([sys.executable, "-c", STAGE], stderr=subprocess.PIPE, text=True) as stage:
-        assert eventually(Path("made.partial/half").exists)
+        assert eventually(Path("output.partial/half").exists)
         stage.send_signal(signal.SIGTERM)
-        said = stage.communicate(timeout=30)[1]
-    assert (stage.returncode, said) == (130, "stopped: stopped by SIGTERM\n")
+        errors = stage.communicate(timeout=30)[1]
+    assert (stage.returncode, errors) == (130, "stopped: stopped by SIGTERM\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -58,7 +58,7 @@ def test_a_stage_ends_at_once_when_the_process_that_started_it_is_killed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with subprocess.Popen([sys.executable, "-c", PARENT, STAGE]) as parent:
-        assert eventually(Path("made.partial/half").exists)
+        assert eventually(Path("output.partial/half").exists)
         parent.kill()
-    assert eventually(lambda: Path("said").read_text() == "stopped: the process that started it is gone\n")
-    assert not Path("made").exists()
+    assert eventually(lambda: Path("errors").read_text() == "stopped: the process that started it is gone\n")
+    assert not Path("output").exists()

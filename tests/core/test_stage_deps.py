@@ -1,4 +1,4 @@
-"""What a stage reads has to stay as it was until the stage ends: DVC hashes it only then."""
+"""The inputs of a stage must not change until it ends, for DVC hashes them only then."""
 
 import os
 import sys
@@ -72,8 +72,10 @@ def test_what_changed_while_a_stage_ran_is_named(
         return
     with pytest.raises(SystemExit) as ended:
         run_stage("train", lambda: change())
-    said = f"error: {named} changed while train ran. Run again.\n"
-    assert (ended.value.code, capsys.readouterr().err) == (2, said)
+    line = capsys.readouterr().err
+    assert (ended.value.code, line.count("\n")) == (2, 1)
+    assert line.startswith(f"error: {named} ")
+    assert "Run again" in line
 
 
 def test_a_folder_without_a_pipeline_has_no_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +94,7 @@ def test_a_setting_changed_while_training_costs_no_step_once_it_is_put_back(
         after.set("train", learning_rate=0.5)
 
     monkeypatch.setattr(trainer, "run", changed_meanwhile)
-    with pytest.raises(LockstepError, match=r"params\.yaml: train\.learning_rate changed while train ran"):
+    with pytest.raises(LockstepError, match=r"^params\.yaml: train\.learning_rate .*Run again"):
         after.run("train")
     monkeypatch.setattr(trainer, "run", run)
     after.set("train", learning_rate=0.01)

@@ -1,9 +1,13 @@
 """Gates: which bounds hold, which break, and what a wrong gate says."""
 
+from pathlib import Path
+
 import pytest
+import yaml
+from projects import ROOT
 
 from lockstep.core.errors import LockstepError
-from lockstep.core.settings import Gate
+from lockstep.core.settings import Gate, check_params
 from lockstep.review.gates import check_gates, failed
 
 BEFORE = {"evaluate.tuned.perplexity": 100.0, "evaluate.leakage": 0, "train.generalization_gap": 0.0}
@@ -54,7 +58,7 @@ def test_a_growth_from_nothing_has_no_share_to_hide_in() -> None:
 
 
 def test_a_misspelt_gate_is_an_error_and_no_pass() -> None:
-    with pytest.raises(LockstepError, match=r"gates\.tuned\.perplexty.*Did you mean tuned\.perplexity\?"):
+    with pytest.raises(LockstepError, match=r"gates\.tuned\.perplexty .*params\.yaml.* tuned\.perplexity\?"):
         check_gates({"tuned.perplexty": Gate(max=1)}, {}, {"evaluate.tuned.perplexity": 1.0})
 
 
@@ -73,16 +77,7 @@ def test_an_impossible_gate_is_refused(gate: dict[str, object], message: str) ->
 
 
 def test_a_misspelt_bound_in_params_is_named() -> None:
-    from pathlib import Path
-
-    import yaml
-    from projects import ROOT
-
-    from lockstep.core.settings import check_params
-
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["gates"] = {"leakage": {"maximum": 0, "max": 1}}
-    with pytest.raises(
-        LockstepError, match=r"gates\.leakage\.maximum: no such setting, did you mean gates\.leakage\.max"
-    ):
+    with pytest.raises(LockstepError, match=r"gates\.leakage\.maximum: .*gates\.leakage\.max\?"):
         check_params(values, Path("params.yaml"))

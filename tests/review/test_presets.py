@@ -20,10 +20,10 @@ RECIPES = ("distilgpt2-data-science", "distilgpt2-texts", "gpt2-hub", "gpt2-medi
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with the shipped params.yaml and presets, as the current one."""
-    place = tmp_path / "settings"
-    shutil.copytree(ROOT / "presets", place / "presets")
-    shutil.copy(ROOT / "params.yaml", place)
-    monkeypatch.chdir(place)
+    settings = tmp_path / "settings"
+    shutil.copytree(ROOT / "presets", settings / "presets")
+    shutil.copy(ROOT / "params.yaml", settings)
+    monkeypatch.chdir(settings)
 
 
 def text() -> str:
@@ -82,44 +82,44 @@ def test_presets_are_listed_with_what_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "named"),
     [
-        ("gpt2-hbu", r"There is no preset gpt2-hbu\. Did you mean gpt2-hub\?"),
-        ("xyz", r"There is no preset xyz\. There are: base, distilgpt2-data-science, "),
-        ("../params", r"There is no preset \.\./params\."),
+        ("gpt2-hbu", r"preset gpt2-hbu\. .*gpt2-hub\?"),
+        ("xyz", r"preset xyz\. .*base, distilgpt2-data-science, "),
+        ("../params", r"preset \.\./params\."),
     ],
 )
-def test_an_unknown_name_is_an_error_with_the_known_ones(name: str, said: str) -> None:
-    with pytest.raises(LockstepError, match=said):
+def test_an_unknown_name_is_an_error_with_the_known_ones(name: str, named: str) -> None:
+    with pytest.raises(LockstepError, match=named):
         merge_preset(name, Path("params.yaml"))
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "named"),
     [
-        ("# odd\ntrain: {epocs: 3}\n", r"presets/odd\.yaml: train\.epocs: no such setting, did you mean train\.epochs"),
-        ("# odd\ntrain: {epochs: 0}\n", r"presets/odd\.yaml: train\.epochs = 0: allowed is"),
-        ("# odd\ntrain: 3\n", r"presets/odd\.yaml: train = 3: "),
-        ("# odd\n", r"presets/odd\.yaml holds no settings"),
-        ("", r"presets/odd\.yaml holds no settings"),
-        ("# odd\n- 1\n", r"presets/odd\.yaml holds no settings"),
-        ("# odd\ntrain: [\n", r"presets/odd\.yaml line \d is not valid YAML"),
+        ("# odd\ntrain: {epocs: 3}\n", r": train\.epocs: .*train\.epochs\?"),
+        ("# odd\ntrain: {epochs: 0}\n", r": train\.epochs = 0: "),
+        ("# odd\ntrain: 3\n", r": train = 3: "),
+        ("# odd\n", r" .*params\.yaml"),
+        ("", r" .*params\.yaml"),
+        ("# odd\n- 1\n", r" .*params\.yaml"),
+        ("# odd\ntrain: [\n", r" line \d "),
     ],
 )
-def test_a_preset_that_does_not_fit_writes_nothing(content: str, said: str) -> None:
+def test_a_preset_that_does_not_fit_writes_nothing(content: str, named: str) -> None:
     put("odd", content)
     before = text()
-    with pytest.raises(LockstepError, match=said):
+    with pytest.raises(LockstepError, match=rf"^presets/odd\.yaml{named}"):
         merge_preset("odd", Path("params.yaml"))
     assert text() == before
 
 
 def test_a_params_file_that_is_broken_or_missing_is_one_clear_line() -> None:
     Path("params.yaml").write_text("seed: [", encoding="utf-8")
-    with pytest.raises(LockstepError, match=r"params\.yaml line 1 is not valid YAML"):
+    with pytest.raises(LockstepError, match=r"^params\.yaml line 1 "):
         merge_preset("base", Path("params.yaml"))
     Path("params.yaml").unlink()
-    with pytest.raises(LockstepError, match=r"params\.yaml is missing"):
+    with pytest.raises(LockstepError, match=r"^params\.yaml is missing"):
         merge_preset("base", Path("params.yaml"))
 
 
@@ -137,4 +137,5 @@ def test_the_command_lists_presets_or_merges_one(
 def test_the_command_ends_with_2_for_an_unknown_name(project: Project) -> None:
     done = project.command("preset", "gpt2-hbu")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: There is no preset gpt2-hbu. Did you mean gpt2-hub?\n"
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert "gpt2-hub?" in done.stderr

@@ -13,7 +13,7 @@ import pytest
 from projects import ROOT, Project
 
 from lockstep.evaluation.charts import binned_curve, learning_curves, row_changes
-from lockstep.review.report import inline, marked, ranked
+from lockstep.review.report import group_by_rank, inline_svg, mark_shared_words
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}"
 
@@ -72,7 +72,9 @@ def test_the_same_files_give_the_same_page(after: Project) -> None:
 
 def test_a_report_before_the_evaluation_is_one_clear_line(project: Project) -> None:
     done = project.command("report")
-    assert (done.returncode, done.stderr) == (2, "error: metrics/evaluate.json is missing. Run `make repro` first.\n")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "metrics/evaluate.json" in done.stderr
+    assert "`make repro`" in done.stderr
 
 
 @pytest.mark.parametrize("target", ["repro", "evaluate", "export", "report"])
@@ -83,18 +85,21 @@ def test_make_lays_the_report_out_last(target: str) -> None:
 
 
 def test_best_median_and_worst_share_no_answer() -> None:
-    groups = ranked([line(number, float(number)) for number in range(50)])
+    groups = group_by_rank([line(number, float(number)) for number in range(50)])
     assert [(title, len(lines)) for title, lines in groups] == [("Best", 10), ("Median", 10), ("Worst", 10)]
     assert [lines[0]["chrf"] for _, lines in groups] == [49, 29, 9]
-    few = ranked([line(number, float(number)) for number in range(7)])
+    few = group_by_rank([line(number, float(number)) for number in range(7)])
     assert [[one["chrf"] for one in lines] for _, lines in few] == [[6, 5], [4, 3], [1, 0]]
-    assert [(title, len(lines)) for title, lines in ranked([line(0, 1.0)])] == [("All", 1)]
-    assert ranked([]) == []
+    assert [(title, len(lines)) for title, lines in group_by_rank([line(0, 1.0)])] == [("All", 1)]
+    assert group_by_rank([]) == []
 
 
 def test_words_the_reference_holds_are_marked() -> None:
-    assert [piece for piece, hit in marked("The mean is a Mean, of it.", "a mean of it") if hit] == ["mean", "Mean"]
-    assert "".join(piece for piece, _ in marked("a, b\n c", "")) == "a, b\n c"
+    assert [piece for piece, hit in mark_shared_words("The mean is a Mean, of it.", "a mean of it") if hit] == [
+        "mean",
+        "Mean",
+    ]
+    assert "".join(piece for piece, _ in mark_shared_words("a, b\n c", "")) == "a, b\n c"
 
 
 def test_charts_are_the_same_bytes_each_time_and_name_no_time_or_version() -> None:
@@ -113,7 +118,7 @@ def test_charts_stand_empty_curves_and_a_single_row() -> None:
 
 def test_two_charts_in_one_page_share_no_id() -> None:
     chart = row_changes([-1.0, 1.0])
-    ids = [set(re.findall(r'\bid="([^"]+)"', inline(chart, name))) for name in ("rows", "length")]
+    ids = [set(re.findall(r'\bid="([^"]+)"', inline_svg(chart, name))) for name in ("rows", "length")]
     assert ids[0]
     assert not ids[0] & ids[1]
 

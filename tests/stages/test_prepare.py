@@ -214,7 +214,7 @@ def test_other_processes_change_nothing(project: Project, monkeypatch: pytest.Mo
     monkeypatch.setattr(cleaned_rows, "CHUNK_ROWS", 10)
     project.run()
     alone = {path.name: path.read_bytes() for path in Path("data/prepared").iterdir()}
-    monkeypatch.setattr(parallel, "ALONE", 2)
+    monkeypatch.setattr(parallel, "FIRST_ITEMS", 2)
     monkeypatch.setattr(records, "BATCH_CHARS", 500)
     project.run()
     assert {path.name: path.read_bytes() for path in Path("data/prepared").iterdir()} == alone

@@ -36,7 +36,7 @@ def test_other_processes_change_no_byte(project: Project, kind: str, monkeypatch
     project.run("prepare", "tokenize")
     before = hashes("data/tokenized") | hashes("metrics/tokenize.json")
     monkeypatch.setattr(records, "BATCH_CHARS", 2000)
-    monkeypatch.setattr(parallel, "ALONE", 1)
+    monkeypatch.setattr(parallel, "FIRST_ITEMS", 1)
     project.run("tokenize")
     assert hashes("data/tokenized") | hashes("metrics/tokenize.json") == before
 
@@ -46,7 +46,7 @@ def test_an_overlong_row_met_by_another_process_is_one_clear_line(
 ) -> None:
     project.run("prepare")
     monkeypatch.setattr(records, "BATCH_CHARS", 2000)
-    monkeypatch.setattr(parallel, "ALONE", 0)
+    monkeypatch.setattr(parallel, "FIRST_ITEMS", 0)
     project.set("tokenize", max_length=20, overlong="error")
     with pytest.raises(LockstepError, match=r"colours\.csv line \d+: .* tokenize\.overlong"):
         project.run("tokenize")

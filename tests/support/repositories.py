@@ -54,3 +54,9 @@ def dvc_environment() -> dict[str, str]:
         "DVC_SITE_CACHE_DIR": site,
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+def put(name: str, content: str = "changed") -> None:
+    """Write a file into the current folder."""
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text(content, encoding="utf-8")

@@ -5,14 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from projects import ROOT
-from repositories import commit, dvc, dvc_environment, git
-
-from tests.verify.test_clean_clone import put
+from repositories import commit, dvc, dvc_environment, git, put
 
 pytestmark = [pytest.mark.slow]
 
@@ -172,12 +171,12 @@ def test_another_machine_with_a_loss_far_away_is_different(repository: Path) -> 
 @pytest.mark.parametrize("name", ["untracked.csv", "secret.csv"])
 def test_data_that_git_does_not_hold_goes_along(repository: Path, name: str) -> None:
     put(f"data/raw/{name}", "more")
-    rerun = "data/raw (1 of its files) is not in git; a copy of what is here goes along"
     dvc("repro")
     git("add", "dvc.lock", "metrics")
     git("commit", "--quiet", "--message", "run")
     code, lines, _ = verify()
-    assert (code, lines[0]) == (0, f"verify    {rerun}")
+    assert code == 0
+    assert lines[0].startswith("verify    data/raw (1 of its files) ")
 
 
 def test_data_that_dvc_tracks_goes_along(repository: Path) -> None:
@@ -185,18 +184,16 @@ def test_data_that_dvc_tracks_goes_along(repository: Path) -> None:
     dvc("add", "data/raw/big.csv", "--quiet")
     rerun_and_commit()
     code, lines, _ = verify()
-    assert (code, lines[0]) == (
-        0,
-        "verify    data/raw (1 of its files) is not in git; a copy of what is here goes along",
-    )
+    assert code == 0
+    assert lines[0].startswith("verify    data/raw (1 of its files) ")
     Path("data/raw/big.csv").unlink()
-    assert verify()[2] == (
-        "error: data/raw/big.csv is neither in git nor here. Get it, with `dvc pull` or otherwise.\n"
-    )
+    errors = verify()[2]
+    assert errors.startswith("error: data/raw/big.csv ")
+    assert "`dvc pull`" in errors
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "said"),
+    ("name", "old", "new", "changed"),
     [
         ("params.yaml", "seed: 42", "seed: 43", "params.yaml (seed)"),
         ("stages/prepare.py", "import os", "import  os", "stages/prepare.py"),
@@ -206,16 +203,14 @@ def test_data_that_dvc_tracks_goes_along(repository: Path) -> None:
     ],
 )
 def test_a_lock_that_is_not_of_the_commit_is_refused(
-    repository: Path, name: str, old: str, new: str, said: str
+    repository: Path, name: str, old: str, new: str, changed: str
 ) -> None:
     put(name, Path(name).read_text(encoding="utf-8").replace(old, new, 1))
     commit()
-    assert verify() == (
-        2,
-        [],
-        f"error: dvc.lock is not that of this commit; changed since: {said}. "
-        "Run `make repro`, then commit dvc.lock and metrics/.\n",
-    )
+    code, lines, errors = verify()
+    assert (code, lines, errors.count("\n")) == (2, [], 1)
+    assert errors.startswith("error: dvc.lock ")
+    assert f": {changed}. Run `make repro`" in errors
     assert list((repository / "temporary").iterdir()) == []
 
 
@@ -233,10 +228,8 @@ def test_a_stage_that_fails_in_the_clone_says_why(repository: Path) -> None:
     rerun_and_commit()
     code, lines, errors = verify()
     assert (code, lines[1:]) == (2, ["prepare   bit-exact"])
-    assert errors == (
-        "error: train does not run in a fresh clone: "
-        "FileNotFoundError: [Errno 2] No such file or directory: 'secret.txt'\n"
-    )
+    assert errors.startswith("error: train ")
+    assert errors.endswith(": FileNotFoundError: [Errno 2] No such file or directory: 'secret.txt'\n")
 
 
 def test_kept_on_demand_the_clone_can_be_looked_at(repository: Path) -> None:
@@ -260,19 +253,18 @@ def test_killed_it_leaves_no_process_and_no_folder(repository: Path, number: sig
 
 def inside(folder: Path) -> list[list[str]]:
     """Command lines of the living processes that work in the folder for temporary files."""
-    found = []
+    lines = []
     for process in psutil.process_iter():
         try:
             if Path(process.cwd()).is_relative_to(folder / "temporary"):
-                found.append(process.cmdline())
+                lines.append(process.cmdline())
         except (psutil.Error, OSError):
             continue
-    return found
+    return lines
 
 
-def eventually(condition: "object") -> bool:
+def eventually(condition: Callable[[], bool]) -> bool:
     """Whether a condition comes true within half a minute."""
-    assert callable(condition)
     until = time.monotonic() + 30
     while time.monotonic() < until:
         if condition():
