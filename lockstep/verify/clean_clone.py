@@ -18,7 +18,7 @@ from lockstep.core.git import run_git
 from lockstep.core.paths import PARAMS
 from lockstep.core.provenance import CODE_FOLDERS
 from lockstep.core.settings import load_params
-from lockstep.pretrained.hub import is_folder
+from lockstep.pretrained.base import local_inputs
 from lockstep.review.revisions import read_at
 from lockstep.verify.dvc_lock import LOCK, RUN_AND_COMMIT, Lock, inputs_of, parse_lock, producer_of
 
@@ -68,7 +68,7 @@ def prepare_clone(commit: str, lock: Lock, folder: Path) -> Path:
     """
     project = clone_commit(commit, folder / "clone")
     params = load_params(project / PARAMS)
-    inputs = inputs_of(lock) + ([params.model.base] if is_folder(params.model.base) else [])
+    inputs = inputs_of(lock) + local_inputs(params.model.base)
     inputs += [params.train.accelerate_config] if params.train.accelerate_config else []
     for copied in copy_inputs(inputs, project, folder):
         say("verify", f"{copied} is not in git; a copy of what is here goes along")
