@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from projects import Project
+import pytest
+import yaml
+from process_groups import Exchange
+from projects import ROOT, Project
 
 from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Question, Text
-from lockstep.core.settings import load_params
+from lockstep.core.settings import Generation, load_params
 from lockstep.evaluation.answers import TestQuestion as DrawnQuestion
 from lockstep.evaluation.answers import draw_questions, generate_answers, samples_markdown
 
@@ -48,3 +51,19 @@ def test_answers_come_in_the_order_of_their_questions(project: Project, model: A
     alone = [generate_answers(model, tokenizer, Prompt(), [question], settings)[0] for question in questions]
     assert [answer.text for answer in together] == [answer.text for answer in alone]
     assert len({answer.text for answer in together}) > 1
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_shared_answers_are_those_of_one_process(
+    model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    questions = [DrawnQuestion(str(n), str(n), f"Which {'old ' * (n % 4)}kettle {n}?", "") for n in range(3)]
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    settings = Generation.model_validate({**params["generation"], "max_new_tokens": 6})
+    alone = generate_answers(model, tokenizer, Prompt(), questions, settings)
+    exchange = Exchange(monkeypatch)
+    results = exchange.results(
+        lambda one: generate_answers(model, tokenizer, Prompt(), questions, settings, one), count
+    )
+    assert results == [alone] * count
+    assert sorted(index for part in exchange.values for index, _ in part) == [0, 1, 2]

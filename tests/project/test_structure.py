@@ -228,6 +228,14 @@ def test_the_tests_of_a_package_lie_in_a_folder_of_its_name(package: str) -> Non
     assert list(folder.glob("test_*.py")), f"tests/{package} has no tests"
 
 
+@pytest.mark.parametrize("package", [*ALLOWED, "cli", "stages"])
+def test_the_tests_of_a_file_are_found_by_its_name(package: str) -> None:
+    code = ROOT / ("stages" if package == "stages" else f"lockstep/{package}")
+    files = {path.stem for path in code.glob("*.py")}
+    names = [path.stem.removeprefix("test_") for path in (ROOT / "tests" / package).glob("test_*.py")]
+    assert [name for name in names if not any(f"{name}_".startswith(f"{file}_") for file in files)] == []
+
+
 @pytest.mark.parametrize("name", ["prepare", "tokenize", "train", "export"])
 def test_the_run_cache_of_dvc_can_keep_a_stage(name: str) -> None:
     # dvc/stage: one whose outputs, metrics and plots apart, are not all cached is left out of it.

@@ -11,7 +11,7 @@ import pytest
 from preparing import ROOT, Project
 
 RAW = ROOT / "data" / "raw"
-ALLOWED = ROOT / "tests/data/spelling_allowed.txt"
+ALLOWED = ROOT / "tests/project/spelling_allowed.txt"
 COLUMNS = {
     "data_science.csv": ("Question", "Answer"),
     "small_talk.csv": ("Question", "Response"),
