@@ -14,6 +14,7 @@ WARNING, ERROR, STOPPED = "warning: ", "error: ", "stopped"  # beginnings of the
 # In the traceback of a process that failed only because another one was gone.
 LOST_CONNECTION = ("Connection closed by peer", "Connection reset by peer", "NCCL", "ProcessGroup")
 EXIT_CODE = re.compile(r"rank\s*: (\d+) .*\n\s*exitcode\s*: (-?\d+)")  # in torchrun's table of failures
+ROOT_CAUSE = "Root Cause"  # in torchrun's table, before the entry of the process that failed first
 RANK_LINE = re.compile(r"\[rank(\d+)\]: (.*)")  # a line of a traceback
 
 
@@ -60,12 +61,15 @@ class WorkerOutput(threading.Thread):
 
     def _cause(self, workers: str) -> str:
         """Which process failed first, and why. Its traceback is printed."""
-        codes = {int(rank): int(code) for rank, code in EXIT_CODE.findall("\n".join(self.other_lines))}
-        killed = [rank for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
+        # torchrun lists the first failure last. Processes that don't end in time are killed by it, so several may be.
+        others, _, root_cause = "\n".join(self.other_lines).partition(ROOT_CAUSE)
+        codes = [(int(rank), int(code)) for part in (root_cause, others) for rank, code in EXIT_CODE.findall(part)]
+        killed = [(rank, -code) for rank, code in codes if code < 0 and code != -signal.SIGTERM]
         if killed:
-            name = signal.Signals(-codes[killed[0]]).name
+            rank, number = killed[0]
+            name = signal.Signals(number).name
             hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
-            return f"Process {killed[0]} of the {workers} was killed ({name}{hint})."
+            return f"Process {rank} of the {workers} was killed ({name}{hint})."
         tracebacks = self._tracebacks()
         if not tracebacks:
             print("\n".join(self.other_lines), file=sys.stderr)

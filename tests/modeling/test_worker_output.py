@@ -40,6 +40,12 @@ def test_a_killed_process_is_named_whatever_the_others_report() -> None:
         report(text)
 
 
+def test_of_several_killed_processes_the_first_is_named() -> None:
+    table = f"Failures:\n{TABLE.format(0, -9)}----\nRoot Cause (first observed failure):\n{TABLE.format(1, -9)}"
+    with pytest.raises(LockstepError, match=r"^Process 1 of the 2 .* was killed \(SIGKILL"):
+        report(table)
+
+
 def test_processes_that_torchrun_stopped_after_another_was_killed_are_no_stop() -> None:
     with pytest.raises(LockstepError, match=r"^Process 1 of the 2 .* was killed"):
         report("stopped: stopped by SIGTERM\n" + TABLE.format(1, -9))
