@@ -10,9 +10,9 @@ OUTS := data/prepared data/tokenized models/finetuned models/export
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro prepare tokenize train evaluate export verify restore recheck chat serve preset metrics plots report \
-        gate compare dag mlflow torture test test-all coverage lint format typecheck check lock bench profile clean clean-all
+        gate compare dag mlflow torture test test-all lint format typecheck check lock bench profile clean clean-all
 
-help:  ## this list
+help:  ## list the targets
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "make %-10s  %s\n", $$1, $$2}'
 
 $(READY): requirements.txt
@@ -32,12 +32,12 @@ prepare tokenize train evaluate export: setup  ## one stage and those before it,
 	@dvc repro $@
 	@$(if $(filter evaluate export,$@),python -m lockstep report)
 
-restore: recheck  ## data, model and figures of the last commit again; params.yaml and data/raw stay as they are
+restore: recheck  ## bring back data, model and metrics of the last commit; params.yaml and data/raw stay as they are
 	@git checkout --quiet HEAD -- dvc.lock metrics
 	@dvc status --quiet || true  # what is damaged in DVC's cache goes
 	@dvc checkout --force $(OUTS) || { echo "Not in DVC's cache any more: \`dvc pull\` fetches it, \`make repro\` makes it again." >&2; exit 1; }
 
-recheck: setup  ## have DVC read every byte again: `make recheck repro` finds what changed on the disk, and heals it
+recheck: setup  ## make DVC hash every byte again: `make recheck repro` finds and mends what changed on the disk
 	@for folder in "$$(dvc cache dir)/files" $(OUTS); do \
 	  if [ -d "$$folder" ]; then find "$$folder" -type f -exec chmod u+w {} + -exec touch {} +; fi; done
 
@@ -53,46 +53,46 @@ serve: setup  ## talk to it in the browser, http://127.0.0.1:5000
 preset: setup  ## merge presets/NAME.yaml into params.yaml: make preset NAME=...
 	@python -m lockstep preset "$(NAME)"
 
-metrics: setup  ## figures now, beside those of the last commit
+metrics: setup  ## compare the metrics with those of the last commit
 	@dvc metrics diff --all --targets metrics/prepare.json metrics/tokenize.json metrics/train.json metrics/evaluate.json
 
-plots: setup  ## learning curves as a page in dvc_plots/
+plots: setup  ## show the learning curves, in dvc_plots/
 	@dvc plots show
 
-report: setup  ## metrics/report.html anew, with what changed since the last commit
+report: setup  ## lay out metrics/report.html, with what changed since the last commit
 	@python -m lockstep report
 
-gate: setup  ## hold the figures against `gates` in params.yaml: make gate [AGAINST=revision], default where you left main
+gate: setup  ## check the metrics against `gates` in params.yaml: make gate [AGAINST=revision; default: where you left main]
 	@python -m lockstep gate $(if $(AGAINST),--against "$(AGAINST)") $(if $(BRANCH),--branch "$(BRANCH)")
 
-compare: setup  ## what a pull request would say: make compare [AGAINST=revision]
+compare: setup  ## print what a pull request will say: make compare [AGAINST=revision]
 	@python -m lockstep compare $(if $(AGAINST),--against "$(AGAINST)") $(if $(BRANCH),--branch "$(BRANCH)")
 
-dag: setup  ## the stages as a graph
+dag: setup  ## draw the stages as a graph
 	@dvc dag
 
-mlflow: setup  ## MLflow's page of all runs, http://127.0.0.1:5001
+mlflow: setup  ## open MLflow's page of all runs, http://127.0.0.1:5001
 	@mlflow ui --backend-store-uri sqlite:///mlflow.db --port 5001
 
-test: setup  ## the tests, a few minutes
+test: setup  ## run the tests, a few minutes
 	@python -m pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered
 
-test-all: setup  ## the slow tests too: whole pipelines
+test-all: setup  ## run the slow tests too: whole pipelines
 	@python -m pytest -n 2 --cov --cov-report=term:skip-covered
 
-torture: setup  ## harm a small project 100 times and see that nothing is lost, half an hour; the table goes to docs/reliability.md
+torture: setup  ## inject 100 faults into a small project and see that nothing is lost, half an hour; table in docs/reliability.md
 	@python -m benchmarks.torture --faults 100 --seed 2 --minutes 80 --workers 2 --write-docs
 
-lint: setup  ## ruff
+lint: setup  ## run ruff
 	@ruff check . && ruff format --check .
 
-format: setup  ## let ruff put the layout right
+format: setup  ## format with ruff
 	@ruff check --fix . && ruff format .
 
-typecheck: setup  ## mypy
+typecheck: setup  ## run mypy
 	@mypy
 
-check: lint typecheck test  ## all three
+check: lint typecheck test  ## run lint, typecheck and test
 
 lock:  ## compile pyproject.toml into requirements.txt (asks the package index)
 	@test -x .lock/bin/pip-compile || { $(PYTHON) -m venv .lock && .lock/bin/pip install --quiet pip-tools; }
@@ -100,7 +100,7 @@ lock:  ## compile pyproject.toml into requirements.txt (asks the package index)
 	  --no-emit-find-links --output-file requirements.txt pyproject.toml
 	@sed -i -E 's/\+cpu$$//' requirements.txt
 
-bench: setup  ## training beside the usual recipes, an hour: tables and chart in docs/performance.md
+bench: setup  ## time training beside the usual recipes, an hour: tables and chart in docs/performance.md
 	@python -c "import trl" 2>/dev/null || { echo "error: the rival recipes need TRL: .venv/bin/pip install 'trl>=1.16'"; exit 2; }
 	@mkdir -p benchmarks/results
 	@python -m benchmarks.side_by_side benchmarks/results/82M.json --title "82M shape"
@@ -108,7 +108,7 @@ bench: setup  ## training beside the usual recipes, an hour: tables and chart in
 	@python -m benchmarks.training_step benchmarks/results/step.json
 	@python -m benchmarks.performance_page benchmarks/results/82M.json benchmarks/results/base.json
 
-profile: setup  ## where a training step's time goes: profile/trace.json and the twenty dearest operations
+profile: setup  ## profile a training step: profile/trace.json and the twenty most expensive operations
 	@python -m benchmarks.profile_step profile
 
 clean:  ## remove what the stages made (kept in DVC's cache)

@@ -1,1 +1,1 @@
-"""What the stages share, one concept a file."""
+"""The library behind the stages, the chat, the server and `python -m lockstep`."""

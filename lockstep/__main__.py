@@ -30,7 +30,7 @@ def main() -> None:
 def help_text() -> str:
     """The usage, and every command with the first line of its docstring."""
     lines = [f"  {name:<10}{summary(name)}" for name in COMMANDS]
-    return "\n".join([USAGE, "", "commands:", *lines, "", "COMMAND --help says more of one."])
+    return "\n".join([USAGE, "", "commands:", *lines, "", "`python -m lockstep COMMAND --help` says more about one."])
 
 
 def summary(name: str) -> str:

@@ -9,15 +9,15 @@ if not __package__:
 
 from typing import TYPE_CHECKING
 
-from lockstep.core.entry_point import describe, run_stage
+from lockstep.core.entry_point import parse_no_arguments, run_stage
 
 if TYPE_CHECKING:
     from lockstep.core.settings import Params
 
 
 def main() -> None:
-    """Run the stage. Raises LockstepError for what the user can put right."""
-    describe("evaluate", __doc__)
+    """Run the stage. Raises LockstepError for a problem that the user can fix."""
+    parse_no_arguments("evaluate", __doc__)
     from lockstep.core.settings import load_params
     from lockstep.modeling.launch import as_worker, launch, processes_on_this_machine
 

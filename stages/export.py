@@ -7,12 +7,12 @@ prompt, model card, and a receipt with the hash of everything the model was made
 if not __package__:
     import run_by_path  # noqa: F401  (it ends the program)
 
-from lockstep.core.entry_point import describe, run_stage
+from lockstep.core.entry_point import parse_no_arguments, run_stage
 
 
 def main() -> None:
-    """Run the stage. Raises LockstepError for what the user can put right."""
-    describe("export", __doc__)
+    """Run the stage. Raises LockstepError for a problem that the user can fix."""
+    parse_no_arguments("export", __doc__)
     from dataclasses import replace
 
     from lockstep.artifacts.prompt import read_prompt, write_prompt

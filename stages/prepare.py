@@ -1,19 +1,19 @@
 """prepare: your files -> clean rows without duplicates, split so that nothing held out was learnt.
 
-Reads what data.path, data.files and data.corrections name; writes data/prepared/{train,validation,test}.jsonl,
-rejects.jsonl (every row left out, with file, line and reason), leakage.json (what the splits share, counted from their
-files) and metrics/prepare.json.
+Reads the files of data.path and data.files, and data/raw/corrections.jsonl where data.corrections is true. Writes
+data/prepared/{train,validation,test}.jsonl, rejects.jsonl (every row left out, with file, line and reason),
+leakage.json (what the splits share, counted from their files) and metrics/prepare.json.
 """
 
 if not __package__:
     import run_by_path  # noqa: F401  (it ends the program)
 
-from lockstep.core.entry_point import describe, run_stage
+from lockstep.core.entry_point import parse_no_arguments, run_stage
 
 
 def main() -> None:
-    """Run the stage. Raises LockstepError for what the user can put right."""
-    describe("prepare", __doc__)
+    """Run the stage. Raises LockstepError for a problem that the user can fix."""
+    parse_no_arguments("prepare", __doc__)
     from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines
     from lockstep.core.checksums import write_manifest
     from lockstep.core.console import say

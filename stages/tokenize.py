@@ -7,12 +7,12 @@ metrics/tokenize.json.
 if not __package__:
     import run_by_path  # noqa: F401  (it ends the program)
 
-from lockstep.core.entry_point import describe, run_stage
+from lockstep.core.entry_point import parse_no_arguments, run_stage
 
 
 def main() -> None:
-    """Run the stage. Raises LockstepError for what the user can put right."""
-    describe("tokenize", __doc__)
+    """Run the stage. Raises LockstepError for a problem that the user can fix."""
+    parse_no_arguments("tokenize", __doc__)
     from lockstep.artifacts.prompt import Prompt, write_prompt
     from lockstep.artifacts.row_store import write_rows
     from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines

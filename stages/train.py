@@ -9,7 +9,7 @@ if not __package__:
 
 from typing import TYPE_CHECKING, Any
 
-from lockstep.core.entry_point import describe, run_stage
+from lockstep.core.entry_point import parse_no_arguments, run_stage
 
 if TYPE_CHECKING:
     from lockstep.artifacts.prompt import Prompt
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the stage. Raises LockstepError for mistakes that the user can correct."""
-    describe("train", __doc__)
+    parse_no_arguments("train", __doc__)
     from lockstep.core.settings import load_params
     from lockstep.core.stage_deps import Inputs
     from lockstep.modeling.launch import as_worker, launch, processes_to_launch

@@ -72,7 +72,10 @@ def save(chat: Chat, text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """arguments: what follows the name. meaning: one line of help. run: gets the text after the name, stripped."""
+    """A chat command.
+
+    arguments: what follows its name. meaning: one line of help. run: gets the text after the name, stripped.
+    """
 
     arguments: str
     meaning: str

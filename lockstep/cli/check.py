@@ -1,4 +1,4 @@
-"""check: say what is wrong with params.yaml or dvc.lock, or in the way, before anything is run.
+"""check: check params.yaml, its data and dvc.lock before anything runs.
 
 `make repro` begins with it, so that a misspelt setting of the last stage is found before the first stage starts.
 """
@@ -13,10 +13,12 @@ def main() -> None:
     from lockstep.data.sources import sources_of
     from lockstep.pretrained.base import local_inputs, resolve_base
     from lockstep.pretrained.hub import check_push
+    from lockstep.review.gates import refuse_old_names
     from lockstep.verify.dvc_lock_check import check_lock
     from lockstep.verify.dvc_running import check_dvc_is_free
 
     params = load_params()
+    refuse_old_names(params.gates)
     check_dvc_is_free()
     check_lock()
     sources_of(params.data)

@@ -7,25 +7,31 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
-from lockstep.core.errors import INTERRUPTED, Stopped, run_command
+from lockstep.core.errors import INTERRUPTED, LockstepError, Stopped, run_command
 
 PARENT = os.getppid()  # id of the process that started this one; another id later means that it has ended
 PARENT_SECONDS = 0.2  # between two checks that the parent is alive
 LAUNCHED_BY = "LOCKSTEP_LAUNCHED_BY"  # environment variable: process id of the stage that launched this worker
 
 
-def describe(name: str, text: str | None) -> None:
+def parse_no_arguments(name: str, text: str | None) -> None:
     """Show the stage's docstring for --help, refuse any other argument, and set the environment of its libraries."""
     command_parser(f"stages.{name}", text).parse_args()
     set_environment()
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse's parser, whose errors are one line like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise LockstepError(f"{message[0].upper()}{message[1:]}.", f"`{self.prog} --help` lists what there is.")
+
+
 def command_parser(module: str, text: str | None) -> argparse.ArgumentParser:
     """A parser for `python -m MODULE` whose --help shows a docstring as it is written."""
-    return argparse.ArgumentParser(
-        prog=f"python -m {module}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return _Parser(prog=f"python -m {module}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def set_environment() -> None:

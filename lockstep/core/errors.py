@@ -107,7 +107,7 @@ def run_command(main: Callable[[], None]) -> None:
 
 
 def say_no_more() -> None:
-    """Send standard output to the null device once its reader (head, a pager) closed it, for Python flushes at exit."""
+    """Send standard output to the null device once its reader (a pager) closed it, as Python flushes it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

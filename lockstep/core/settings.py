@@ -207,12 +207,12 @@ class Gate(Section):
     @model_validator(mode="after")
     def _has_a_bound(self) -> "Gate":
         if not self.model_fields_set:
-            raise ValueError("needs one of max, min, max_increase, max_decrease")
+            raise ValueError(f"needs one of {', '.join(type(self).model_fields)}")
         return self
 
 
 class Generation(Section):
-    """`generation`: how answers are sampled, in evaluate, the chat and the server."""
+    """`generation`: how the exported model answers; of these, evaluate reads the length and the repetition penalty."""
 
     max_new_tokens: Count
     temperature: NotNegative

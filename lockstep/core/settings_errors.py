@@ -15,8 +15,11 @@ def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
     model: the one that refused the values, whose keys are those of params.yaml.
     """
     problems: dict[str, list[str]] = {}
+    renamed = {new_name(".".join(map(str, problem["loc"])), SETTINGS) for problem in error.errors()}
     for problem in error.errors():
         key, reason = _describe(problem, model)
+        if problem["type"] == "missing" and key in renamed:
+            continue  # it is there under its old name, which is told
         problems.setdefault(key, []).append(reason)
     return "; ".join(key + _joined(reasons) for key, reasons in problems.items())
 

@@ -166,7 +166,7 @@ class PairColumns:
 
 
 def _guess(part: str, names: list[str]) -> str:
-    """The column to propose: one with the word `part` in its name, a text rather than an id."""
+    """The column to suggest: one whose name contains `part`, with text rather than ids."""
     matches = [name for name in names if part in name.lower()] or [name for name in names if name.lower() == part[0]]
     texts = [name for name in matches if "text" in name.lower()]
     return (texts or matches or names or ["NAME"])[0]

@@ -76,7 +76,7 @@ def pairs_across(sketches: Sketches, split: RowIndices, threshold: float) -> tup
 
 
 def _prefixes(sketches: Sketches, threshold: float) -> tuple[NDArray[np.uint32], RowIndices]:
-    """The rarest shingles of each of n rows, as many as a similar row cannot all lack.
+    """The prefix of each of n rows: its rarest shingles, enough that any similar row shares one.
 
     Returns (the rank of each shingle, its row), both (S,) and ordered by rank, then by row.
     """

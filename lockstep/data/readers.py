@@ -100,11 +100,15 @@ def _rows(source: Source, settings: Data, counts: ReadCounts) -> Iterator[Number
     if source.ending == ".parquet":
         return read_parquet(source.path)
     codec = _encoding(source, settings.encoding, counts)
-    if source.ending == ".txt":
-        _require_table(source.path, codec)
-    if source.ending in (".json", ".jsonl", ".ndjson"):
-        return read_json_rows(source.path, codec)
-    return read_table(source.path, codec, settings.delimiter, settings.header)
+    match source.ending:
+        case ".json" | ".jsonl" | ".ndjson":
+            return read_json_rows(source.path, codec)
+        case ".txt":
+            _require_table(source.path, codec)
+            return read_table(source.path, codec, settings.delimiter, settings.header)
+        case ".csv" | ".tsv":
+            return read_table(source.path, codec, settings.delimiter, settings.header)
+    raise AssertionError(f"files ending in {source.ending} have no reader")
 
 
 def _encoding(source: Source, wanted: str, counts: ReadCounts) -> str:

@@ -1,6 +1,6 @@
 """Launches a stage in several worker processes under `accelerate launch`, and supervises them until they end.
 
-DVC and the user deal with the process they started alone: a signal to it stops all workers, an error of any worker is
+DVC and the user see only the process they started: a signal to it stops all workers, an error of any worker is
 its error, in one line, and when it is killed the workers save and end.
 """
 

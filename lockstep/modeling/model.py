@@ -1,4 +1,4 @@
-"""The model: loaded from a base or initialized at random, fitted to its tokenizer, and saved without traces."""
+"""The model: loaded from a base or initialized at random, fitted to its tokenizer, and saved without local paths."""
 
 from pathlib import Path
 from typing import Any

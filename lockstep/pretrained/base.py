@@ -1,7 +1,7 @@
 """The kinds of base that model.base can name, and what follows from the kind.
 
-All other files ask this one, so a further kind is added here. Its weights are loaded by modeling.model.build_model and
-its tokenizer by tokenization.base_tokenizer.
+Only this file tells kinds apart, so a further kind is added here. Its weights are loaded by
+modeling.model.build_model and its tokenizer by tokenization.base_tokenizer.
 """
 
 import os

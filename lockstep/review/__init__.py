@@ -1,1 +1,1 @@
-"""Runs shown to people: report, comparison of commits, gates, presets."""
+"""What people judge runs by: the report, commits compared, gates; and the presets they start from."""

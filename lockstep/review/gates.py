@@ -1,5 +1,6 @@
 """Gates: bounds under `gates` in params.yaml that a change must keep to be merged."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,13 @@ def check_gates(gates: dict[str, Gate], before: dict[str, Any], after: dict[str,
     return results
 
 
+def refuse_old_names(gates: Iterable[str]) -> None:
+    """Raise LockstepError for a gate that has the old name of a figure. It can be told before there are figures."""
+    for name in gates:
+        if renamed := _renamed(name):
+            raise _no_figure(name, f"Did you mean {renamed}?")
+
+
 def failed(results: list[GateResult]) -> list[GateResult]:
     """The bounds that are broken."""
     return [result for result in results if result.passed is False]
@@ -44,15 +52,21 @@ def failed(results: list[GateResult]) -> list[GateResult]:
 
 def _passes(rule: str, bound: float | str, before: float | None, after: float) -> bool | None:
     """Whether a figure keeps a bound. bound: of a change also a share of |before|, such as '2%'."""
-    if rule == "max":
-        return after <= float(bound)
-    if rule == "min":
-        return after >= float(bound)
-    if before is None:
-        return None
-    change = after - before if rule == "max_increase" else before - after
-    allowed = abs(before) * float(bound[:-1]) / 100 if isinstance(bound, str) else bound
-    return change <= allowed
+    match rule:
+        case "max":
+            return after <= float(bound)
+        case "min":
+            return after >= float(bound)
+        case "max_increase":
+            return None if before is None else after - before <= _allowed_change(bound, before)
+        case "max_decrease":
+            return None if before is None else before - after <= _allowed_change(bound, before)
+    raise AssertionError(f"the rule {rule} is not judged")
+
+
+def _allowed_change(bound: float | str, before: float) -> float:
+    """A bound of a change as a number."""
+    return abs(before) * float(bound[:-1]) / 100 if isinstance(bound, str) else bound
 
 
 def _full_name(name: str, metrics: dict[str, Any]) -> str:
@@ -60,11 +74,12 @@ def _full_name(name: str, metrics: dict[str, Any]) -> str:
     for full in (name, OPTIONAL_PREFIX + name):
         if is_number(metrics.get(full)):
             return full
-    renamed = _renamed(name)
-    hint = f"Did you mean {renamed}?" if renamed else did_you_mean(name, _figure_names(metrics))
-    raise LockstepError(
-        f"gates.{name} in params.yaml names no figure.", hint or "`make metrics` lists those there are."
-    )
+    refuse_old_names([name])
+    raise _no_figure(name, did_you_mean(name, _figure_names(metrics)) or "`make metrics` lists those there are.")
+
+
+def _no_figure(name: str, remedy: str) -> LockstepError:
+    return LockstepError(f"gates.{name} in params.yaml names no figure.", remedy)
 
 
 def _renamed(name: str) -> str | None:

@@ -24,7 +24,7 @@ log = logging.getLogger("lockstep.scheduler")
 
 
 class RefusedError(Exception):
-    """No answer, or no whole one. reason: 'full', 'stopping', 'late' or 'failed'."""
+    """A request was refused, or its answer ended early. reason: 'full', 'stopping', 'late' or 'failed'."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -82,7 +82,7 @@ class GenerationRequest:
         self._scheduler.forget(self)
 
     def put(self, token: int, last: bool) -> None:
-        """Take the newest token, and deliver those gathered when it is time. For the model's thread."""
+        """Buffer a token, and deliver the buffer when it is due. Called on the model's thread."""
         self._undelivered.append(token)
         now = time.monotonic()
         if self.first_token_seconds is None:

@@ -1,4 +1,4 @@
-"""Checks that no other DVC runs in this project: DVC itself notices late and then advises to delete a file."""
+"""Checks that no other DVC runs in this project: DVC itself notices late and then advises deleting a file."""
 
 import json
 from pathlib import Path

@@ -80,5 +80,13 @@ def test_outside_a_project_it_says_where_to_run(project: Project) -> None:
 
 def test_arguments_it_does_not_take_are_refused(project: Project) -> None:
     done = project.command("check", "--fast")
-    assert done.returncode == 2
-    assert "unrecognized arguments: --fast" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: Unrecognized arguments: --fast. ")
+    assert "`python -m lockstep check --help`" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_gate_by_the_old_name_of_its_figure_is_found_before_anything_runs(project: Project) -> None:
+    project.set("gates", **{"tuned.stopped": {"min": 0.9}})
+    with pytest.raises(LockstepError, match=r"gates\.tuned\.stopped .*Did you mean tuned\.eos_rate\?"):
+        project.run("check")

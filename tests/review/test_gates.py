@@ -81,3 +81,15 @@ def test_a_misspelt_bound_in_params_is_named() -> None:
     values["gates"] = {"leakage": {"maximum": 0, "max": 1}}
     with pytest.raises(LockstepError, match=r"gates\.leakage\.maximum: .*gates\.leakage\.max\?"):
         check_params(values, Path("params.yaml"))
+
+
+@pytest.mark.parametrize("rule", Gate.model_fields)
+def test_every_rule_that_a_gate_may_have_is_judged(rule: str) -> None:
+    gate = Gate.model_validate({rule: 5})
+    [broken] = check_gates(
+        {"leakage": gate},
+        {"evaluate.leakage": 1e9 if rule == "max_decrease" else 0.0},
+        {"evaluate.leakage": 1.0 if rule == "min" or rule == "max_decrease" else 9.0},
+    )
+    assert broken.passed is False
+    assert broken.rule == f"{rule} 5"
