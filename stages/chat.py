@@ -121,7 +121,7 @@ def answer_without_terminal(arguments: argparse.Namespace, settings: Mapping[str
 def check_model(model: str) -> None:
     """Raise LockstepError where a model folder is missing or incomplete, before anything heavy is imported."""
     from lockstep.chat.load_export import check_sizes
-    from lockstep.pretrained.base import is_folder
+    from lockstep.pretrained.model_folder import is_folder
 
     config = Path(model).expanduser() / "config.json"
     if config.is_file():

@@ -36,7 +36,7 @@ def evaluate(params: "Params") -> None:
     from lockstep.core.checksums import check_manifest
     from lockstep.core.console import say
     from lockstep.core.paths import FINETUNED, PREPARED, SAMPLES, TOKENIZED
-    from lockstep.core.provenance import folder_files, write_provenance
+    from lockstep.core.provenance import folder_files, stage_provenance, write_provenance
     from lockstep.core.tracking import track
     from lockstep.evaluation.answers import generate_answers
     from lockstep.evaluation.held_out import read_held_out
@@ -75,7 +75,7 @@ def evaluate(params: "Params") -> None:
     write_evidence(metrics, lines, scores, held_out.kind, params.evaluate.show)
     # Any number of processes writes the same figures.
     without = ("train.num_processes", "train.accelerate_config")
-    write_provenance("evaluate", folder_files(FINETUNED), without)
+    write_provenance("evaluate", stage_provenance("evaluate", folder_files(FINETUNED), without))
     track("evaluate", params, metrics, artifacts=[SAMPLES])
     for text in [*caveats(metrics), verdict(metrics)]:
         say("evaluate", text)

@@ -20,7 +20,7 @@ def main() -> None:
     from lockstep.core.checksums import check_manifest
     from lockstep.core.console import say
     from lockstep.core.paths import EVALUATE_METRICS, EXPORT, FINETUNED, RECEIPT, TRAIN_METRICS
-    from lockstep.core.provenance import write_provenance
+    from lockstep.core.provenance import stage_provenance, write_provenance
     from lockstep.core.settings import load_params
     from lockstep.core.tracking import track
     from lockstep.export.model_card import model_card
@@ -46,13 +46,13 @@ def main() -> None:
         evaluate=read_json(EVALUATE_METRICS, "make evaluate"),
         train=read_json(TRAIN_METRICS, "make train"),
     )
-    provenance = read_provenance()
-    provenance["export"] = write_provenance("export", {}, without=("export.push_to_hub", "export.hub_private"))
+    provenance = stage_provenance("export", {}, without=("export.push_to_hub", "export.hub_private"))
     with whole_folder(EXPORT) as folder:
         save_model(model, tokenizer, folder, generation_config(params.generation, tokenizer))
         write_prompt(folder, prompt)
         write_text(folder / "README.md", card)
-        write_json(folder / RECEIPT.name, make_receipt(folder, provenance))
+        write_json(folder / RECEIPT.name, make_receipt(folder, {**read_provenance(), "export": provenance}))
+    write_provenance("export", provenance)
     where = str(EXPORT)
     if params.export.push_to_hub:
         where = push_folder(EXPORT, str(params.export.hub_repo), params.export.hub_private)

@@ -18,7 +18,7 @@ def main() -> None:
     from lockstep.core.checksums import write_manifest
     from lockstep.core.console import say
     from lockstep.core.paths import LEAKAGE, PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
-    from lockstep.core.provenance import write_provenance
+    from lockstep.core.provenance import stage_provenance, write_provenance
     from lockstep.core.settings import load_params
     from lockstep.core.tracking import track
     from lockstep.data.boilerplate import drop_repeated_paragraphs
@@ -51,7 +51,7 @@ def main() -> None:
         metrics = prepare_metrics(cleaned, assignment, kind, counts, sizes, leaks)
         write_manifest(folder)
     write_json(PREPARE_METRICS, metrics)
-    write_provenance("prepare", {source.name: source.path for source in sources})
+    write_provenance("prepare", stage_provenance("prepare", {source.name: source.path for source in sources}))
     track("prepare", params, metrics)
     for line in summary_lines(metrics):
         say("prepare", line)

@@ -19,7 +19,7 @@ def main() -> None:
     from lockstep.core.checksums import check_manifest, write_manifest
     from lockstep.core.console import say
     from lockstep.core.paths import PREPARED, SPLITS, TOKENIZE_METRICS, TOKENIZED, prepared_split
-    from lockstep.core.provenance import write_provenance
+    from lockstep.core.provenance import stage_provenance, write_provenance
     from lockstep.core.settings import load_params
     from lockstep.core.tracking import track
     from lockstep.pretrained.tokenizer import encoder_of, save_tokenizer
@@ -40,7 +40,8 @@ def main() -> None:
         write_json_lines(folder / "rejects.jsonl", reject_records(split_tokenizer.overlong_rows))
         write_manifest(folder)
     write_json(TOKENIZE_METRICS, metrics)
-    write_provenance("tokenize", {path.as_posix(): path for path in map(prepared_split, SPLITS)})
+    splits = {path.as_posix(): path for path in map(prepared_split, SPLITS)}
+    write_provenance("tokenize", stage_provenance("tokenize", splits))
     track("tokenize", params, metrics)
     say("tokenize", summary_line(metrics))
 

@@ -123,12 +123,12 @@ def write_results(params: "Params", metrics: dict[str, Any], curves: "Curves", e
     from lockstep.core.atomic_files import write_json
     from lockstep.core.console import say
     from lockstep.core.paths import TOKENIZED, TRAIN_METRICS
-    from lockstep.core.provenance import folder_files, write_provenance
+    from lockstep.core.provenance import folder_files, stage_provenance, write_provenance
     from lockstep.core.tracking import track
     from lockstep.training.learning_curves import write_curves
 
     write_json(TRAIN_METRICS, metrics)
-    write_provenance("train", folder_files(TOKENIZED), **environment)
+    write_provenance("train", stage_provenance("train", folder_files(TOKENIZED), **environment))
     write_curves(curves)
     track("train", params, metrics, curve=curves.steps)
     say("train", f"{metrics['verdict']}; the weights of epoch {metrics['kept_epoch']} are kept")

@@ -4,6 +4,7 @@
 """
 
 from lockstep.core.entry_point import command_parser
+from lockstep.core.errors import run_command
 
 
 def main() -> None:
@@ -26,3 +27,7 @@ def main() -> None:
         resolve_base(params.model.base, params.model.revision)
     if params.export.push_to_hub:
         check_push(params.export.hub_repo)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -5,6 +5,7 @@ request's comment should say; --out writes it to a file.
 """
 
 from lockstep.core.entry_point import command_parser
+from lockstep.core.errors import run_command
 from lockstep.review.compare import add_revision_options, read_comparison
 
 
@@ -31,3 +32,7 @@ def main() -> None:
         write_text(Path(arguments.out), text)
     else:
         sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    run_command(main)

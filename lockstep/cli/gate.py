@@ -5,6 +5,7 @@ Ends with exit code 1 when a bound is broken.
 """
 
 from lockstep.core.entry_point import command_parser
+from lockstep.core.errors import run_command
 from lockstep.review.compare import add_revision_options, read_comparison
 
 BROKEN = 1  # exit code if a gate fails
@@ -33,3 +34,7 @@ def main() -> None:
     broken = failed(results)
     say("gate", f"{len(broken)} of {len(results)} failed" if broken else f"all {len(results)} passed")
     sys.exit(BROKEN if broken else 0)
+
+
+if __name__ == "__main__":
+    run_command(main)

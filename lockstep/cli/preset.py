@@ -4,6 +4,7 @@
 """
 
 from lockstep.core.entry_point import command_parser
+from lockstep.core.errors import run_command
 
 
 def main() -> None:
@@ -21,3 +22,7 @@ def main() -> None:
         return
     changed = merge_preset(name, PARAMS)
     say("preset", f"{name}: {len(changed)} settings of params.yaml changed; `git diff params.yaml` shows them")
+
+
+if __name__ == "__main__":
+    run_command(main)

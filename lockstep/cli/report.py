@@ -4,7 +4,7 @@
 """
 
 from lockstep.core.entry_point import command_parser
-from lockstep.core.errors import LockstepError
+from lockstep.core.errors import LockstepError, run_command
 
 
 def main() -> None:
@@ -23,3 +23,7 @@ def main() -> None:
         raise LockstepError(f"The files in metrics/ are damaged: no {error}.", "Run `make repro` again.") from None
     write_text(REPORT, page)
     say("report", f"{REPORT}: open it in a browser")
+
+
+if __name__ == "__main__":
+    run_command(main)

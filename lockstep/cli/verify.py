@@ -6,6 +6,7 @@ something has to be put right first.
 """
 
 from lockstep.core.entry_point import command_parser
+from lockstep.core.errors import run_command
 
 NOT_THE_SAME = 1  # exit code if a stage differs
 
@@ -38,3 +39,7 @@ def main() -> None:
     if keep:
         say("verify", f"the clone is {project}")
     sys.exit(NOT_THE_SAME if any(finding.verdict == DIFFERENT for finding in findings) else 0)
+
+
+if __name__ == "__main__":
+    run_command(main)

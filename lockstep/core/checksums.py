@@ -6,6 +6,7 @@ DVC compares times and sizes, so it misses a bit that flipped on the disk, and i
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,22 @@ from lockstep.core.atomic_files import write_json
 from lockstep.core.errors import LockstepError
 
 MANIFEST = "manifest.json"
-BYTECODE_FOLDER = "__pycache__"  # Python writes it beside code; DVC ignores it too, see .dvcignore
+# What Python, an editor or a file manager leaves beside files. DVC ignores the same, see .dvcignore.
+LEFTOVERS = ("__pycache__", "*~", "*.swp", ".#*", ".DS_Store")
 
 
 def files_below(path: Path) -> list[Path]:
     """The file itself, or every file in the folder and below it, sorted; nothing where the path does not exist.
 
-    Files in __pycache__ are left out, so that importing code does not change its hash.
+    LEFTOVERS are left out, so that importing code, or opening it in an editor, does not change its hash.
     """
     if path.is_file():
         return [path]
-    return sorted(file for file in path.rglob("*") if BYTECODE_FOLDER not in file.parts and file.is_file())
+    return sorted(file for file in path.rglob("*") if not _is_leftover(file.relative_to(path)) and file.is_file())
+
+
+def _is_leftover(path: Path) -> bool:
+    return any(fnmatchcase(part, pattern) for part in path.parts for pattern in LEFTOVERS)
 
 
 def sha256_file(path: Path) -> str:

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
+PIPELINE = Path("dvc.yaml")
+DVC_LOCK = Path("dvc.lock")
 PRESETS = Path("presets")
 
 RAW = Path("data/raw")
@@ -16,7 +18,6 @@ LEAKAGE = PREPARED / "leakage.json"
 TOKENIZED = Path("data/tokenized")
 TOKENIZER = TOKENIZED / "tokenizer"
 
-BASE_MODEL = Path("models/base")
 FINETUNED = Path("models/finetuned")
 EXPORT = Path("models/export")
 RECEIPT = EXPORT / "receipt.json"
@@ -60,8 +61,9 @@ def project_root() -> Path:
 
 def shown_path(path: str | Path) -> str:
     """The path as it may be published: relative inside the project, and only the last name of any other."""
-    path = Path(path).expanduser()
+    path = Path(path)
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
-    inside = not path.is_absolute() and ".." not in path.parts
+    in_home = len(path.parts) > 1 and path.parts[0].startswith("~")
+    inside = not path.is_absolute() and not in_home and ".." not in path.parts
     return os.fsencode(path.as_posix() if inside else path.name).decode("utf-8", errors="replace")

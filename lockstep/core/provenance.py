@@ -1,8 +1,9 @@
 """The provenance of a stage: hashes of its code, its settings and the files it read, in metrics/provenance/.
 
 Each stage writes its own file; export collects them into the model's receipt. They hold no time, host or absolute
-path, so the same commit writes the same bytes. They are metrics, not part of a stage's output folder, because there a
-changed comment in the code would make every later stage run again.
+path, so the same commit writes the same bytes. In a stage's output folder a changed comment in the code would make
+every later stage run again. dvc.yaml has them as metrics, since DVC's run cache keeps no stage with another uncached
+output.
 """
 
 import hashlib
@@ -20,10 +21,10 @@ CODE_ROOT = Path(__file__).resolve().parents[2]  # the project whose code is run
 CODE_FOLDERS = ("lockstep/", "stages/")
 
 
-def write_provenance(
+def stage_provenance(
     stage: str, inputs: Mapping[str, Path], without: Collection[str] = (), **more: Any
 ) -> dict[str, Any]:
-    """Write metrics/provenance/<stage>.json and return its content.
+    """What metrics/provenance/<stage>.json says.
 
     It holds the SHA-256 of each file of the stage's code, of each of its settings as JSON, and of each input.
 
@@ -31,14 +32,17 @@ def write_provenance(
     not influence the output. more: further entries. Raises LockstepError where dvc.yaml or params.yaml can't be read.
     """
     settings = {key: value for key, value in declared_settings(stage, CODE_ROOT).items() if key not in without}
-    provenance = {
+    return {
         "code": sha256_of({name: CODE_ROOT / name for name in code_files(stage)}),
         "params": {key: settings_hash(value) for key, value in settings.items()},
         "inputs": sha256_of(inputs),
         **more,
     }
+
+
+def write_provenance(stage: str, provenance: Mapping[str, Any]) -> None:
+    """Write what stage_provenance returned to metrics/provenance/<stage>.json."""
     write_json(PROVENANCE / f"{stage}.json", provenance)
-    return provenance
 
 
 def code_files(stage: str) -> list[str]:

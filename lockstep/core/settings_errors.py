@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from lockstep.core.errors import did_you_mean, shortened
-from lockstep.core.renamed import SETTINGS, new_name
+from lockstep.core.renamed import DROPPED, SETTINGS, new_name
 
 
 def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
@@ -36,6 +36,8 @@ def _describe(problem: Any, model: Any) -> tuple[str, str]:
     key = ".".join(location)
     kind, value = problem["type"], problem["input"]
     if kind == "extra_forbidden":
+        if reason := DROPPED.get(key):
+            return key, f" is no longer a setting: {reason}, delete the line"
         return key, f": no such setting{_did_you_mean(location, model)}"
     if kind == "missing":
         return key, " is missing"

@@ -12,10 +12,8 @@ from typing import Any
 from lockstep.core.checksums import files_below
 from lockstep.core.errors import LockstepError
 from lockstep.core.nested import flatten
-from lockstep.core.paths import PARAMS
+from lockstep.core.paths import PARAMS, PIPELINE
 from lockstep.core.yaml_files import read_yaml
-
-PIPELINE = Path("dvc.yaml")
 
 
 @dataclass(frozen=True)

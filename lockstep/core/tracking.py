@@ -20,11 +20,10 @@ from lockstep.core.checksums import files_below, sha256_file
 from lockstep.core.console import warn
 from lockstep.core.git import git_output
 from lockstep.core.nested import flatten
-from lockstep.core.paths import CHECKPOINTS, project_root
+from lockstep.core.paths import CHECKPOINTS, DVC_LOCK, project_root
 from lockstep.core.settings import Params
 
 PIPELINE_RUN = CHECKPOINTS / "pipeline_run.json"  # the parent's run id and identity, and the children still open
-DVC_LOCK = Path("dvc.lock")
 SQLITE = "sqlite:///"
 TIMEOUT_SECONDS = 30.0  # for all that one stage records; then the stage goes on without MLflow
 LOG_BATCH_SIZE = 1000  # metrics in one call of log_batch; MLflow accepts no more
@@ -213,8 +212,8 @@ def tags_of(params: Params) -> dict[str, str]:
 
 def _hash(files: Sequence[Path]) -> str:
     """A hash of the files' bytes, 16 hex digits; 'none' if there is no file."""
-    digests = [sha256_file(path) for path in files if path.is_file()]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16] if digests else "none"
+    digests = [bytes.fromhex(sha256_file(path)) for path in files if path.is_file()]
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16] if digests else "none"
 
 
 def numbers(metrics: dict[str, Any]) -> dict[str, float]:

@@ -16,7 +16,7 @@ QUESTIONS = ("question", "prompt", "instruction", "query", "input")
 ANSWERS = ("answer", "response", "output", "completion", "reply")
 CHATS = ("messages", "conversations", "conversation")
 ROLES = {"user": "question", "human": "question", "assistant": "answer", "gpt": "answer", "bot": "answer"}
-TABLE_ENDINGS = (".csv", ".tsv", ".txt")  # files whose first line may name columns
+HEADER_ENDINGS = (".csv", ".tsv", ".txt")  # files whose first line may name columns
 MAX_NAME_CHARS = 60  # characters; a longer name of a column is really a cell
 SHOWN_COLUMNS = 20  # names of columns listed in an error
 SHOWN_KEYS = 6  # keys of an object listed in an error
@@ -134,7 +134,7 @@ class PairColumns:
         """The error that lists the columns and proposes the lines to write."""
         pair = (("question", question), ("answer", answer))
         missing = " and ".join(name for name, column in pair if column is None)
-        is_table = self.path.suffix.lower() in TABLE_ENDINGS
+        is_table = self.path.suffix.lower() in HEADER_ENDINGS
         if len(self.names) == 1:
             return LockstepError(
                 f"{self.path} has one column, {shortened(self.names[0])}; a question and an answer are needed.",

@@ -25,11 +25,6 @@ class Interval:
     high: float
     positive: float
 
-    @property
-    def is_sure(self) -> bool:
-        """Whether the interval excludes 0."""
-        return self.low > 0 or self.high < 0
-
 
 def paired_bootstrap(
     before: Sequence[float] | np.ndarray,

@@ -82,6 +82,6 @@ def check_leakage(leaks: dict[str, int]) -> int:
         counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in leaks.items() if count)
         raise LockstepError(
             f"Held-out rows were seen in training: {counts}. Figures on them would flatter the model.",
-            "Run `make prepare` to split the data again.",
+            "Run `make recheck repro`: data/prepared is not as prepare writes it.",
         )
     return total

@@ -4,7 +4,6 @@ Only this file tells kinds apart, so a further kind is added here. Its weights a
 modeling.model.build_model and its tokenizer by tokenization.base_tokenizer.
 """
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +12,7 @@ from lockstep.core.errors import LockstepError
 from lockstep.core.paths import EXPORT, shown_path
 from lockstep.core.settings import SCRATCH
 from lockstep.pretrained.hub import download
-from lockstep.pretrained.model_folder import MODEL_FILES, check_config, check_weights
+from lockstep.pretrained.model_folder import MODEL_FILES, check_config, check_weights, is_folder
 
 BaseKind = Literal["scratch", "folder", "hub"]
 
@@ -23,13 +22,6 @@ def base_kind(base: str) -> BaseKind:
     if base == SCRATCH:
         return "scratch"
     return "folder" if is_folder(base) else "hub"
-
-
-def is_folder(name: str) -> bool:
-    """Whether a model's name is a folder rather than a Hub id: it or its parent folder exists, or it can't be an id."""
-    parent = os.path.dirname(name)
-    exists = os.path.isdir(name) or bool(parent and os.path.isdir(parent))
-    return exists or name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 def is_pretrained(base: str) -> bool:
@@ -84,10 +76,13 @@ def _no_model(base: str, folder: Path) -> LockstepError:
 def base_hashes(base: str, revision: str | None) -> dict[str, str]:
     """SHA-256 of each file of a base, under a name that may be published; none for random weights.
 
+    A folder named by more than its place in the project has only its last name, the same wherever the project lies.
+
     Raises LockstepError as resolve_base does.
     """
     if not is_pretrained(base):
         return {}
     folder = resolve_base(base, revision)
     files = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern)})
-    return sha256_of({f"{shown_path(base)}/{path.name}": path for path in files})
+    shown = Path(base).name if Path(base).is_absolute() else shown_path(base)
+    return sha256_of({f"{shown}/{path.name}": path for path in files})

@@ -1,6 +1,7 @@
 """The files of a model folder, checked before a library fails on them with an error that helps nobody."""
 
 import json
+import os
 from pathlib import Path
 
 from lockstep.core.atomic_files import read_json
@@ -12,6 +13,13 @@ GENERATION_NUMBERS = ("max_new_tokens", "temperature", "top_p", "top_k", "repeti
 # The files that are read: weights, config and tokenizer. Others are neither downloaded nor hashed.
 MODEL_FILES = ("*.safetensors", "*.json", "merges.txt", "vocab.txt", "*.model", "*.jinja")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")  # loading one can run code that it contains
+
+
+def is_folder(name: str) -> bool:
+    """Whether a model's name is a folder rather than a Hub id: it or its parent folder exists, or it can't be an id."""
+    parent = os.path.dirname(name)
+    exists = os.path.isdir(name) or bool(parent and os.path.isdir(parent))
+    return exists or name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 def restore_remedy(name: str) -> str:

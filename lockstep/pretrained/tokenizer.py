@@ -14,7 +14,6 @@ from lockstep.pretrained.model_folder import MAKE_COMMANDS, check_config, restor
 from lockstep.pretrained.plain_encoding import Encoder, encode_plain
 
 END_OF_TEXT = "<|endoftext|>"
-BYTE_ALPHABET = 256  # entries a byte-level BPE starts from
 
 transformers_logging.set_verbosity_error()
 

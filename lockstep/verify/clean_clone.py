@@ -15,14 +15,13 @@ from lockstep.core.checksums import files_below
 from lockstep.core.console import say
 from lockstep.core.errors import LockstepError
 from lockstep.core.git import run_git
-from lockstep.core.paths import PARAMS
+from lockstep.core.paths import DVC_LOCK, PARAMS, PIPELINE
 from lockstep.core.provenance import CODE_FOLDERS
 from lockstep.core.settings import load_params
 from lockstep.pretrained.base import local_inputs
 from lockstep.review.revisions import read_at
-from lockstep.verify.dvc_lock import LOCK, RUN_AND_COMMIT, Lock, inputs_of, parse_lock, producer_of
+from lockstep.verify.dvc_lock import RUN_AND_COMMIT, Lock, inputs_of, parse_lock, producer_of
 
-PIPELINE = Path("dvc.yaml")
 MAX_NAMES = 5  # in one error
 # Variables that would lead git or DVC in the clone back to this repository.
 NOT_INHERITED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "DVC_ROOT")
@@ -33,22 +32,22 @@ CLONE_CONFIG = (
 
 def committed_lock(commit: str) -> Lock:
     """dvc.lock as committed. Raises LockstepError where it is missing, broken or lacks a stage."""
-    text, pipeline = read_at(commit, LOCK), read_at(commit, PIPELINE)
+    text, pipeline = read_at(commit, DVC_LOCK), read_at(commit, PIPELINE)
     if pipeline is None:
         raise LockstepError(f"{PIPELINE} is not in this commit.", "Run from the project's root folder.")
     if text is None:
-        raise LockstepError(f"{LOCK} is not in this commit, so nothing says what should come out.", RUN_AND_COMMIT)
+        raise LockstepError(f"{DVC_LOCK} is not in this commit, so nothing says what should come out.", RUN_AND_COMMIT)
     lock = parse_lock(text)
     missing = [stage for stage in yaml.safe_load(pipeline)["stages"] if stage not in lock]
     if missing:
-        raise LockstepError(f"{LOCK} has no {_listing(missing)}: not every stage has run.", RUN_AND_COMMIT)
+        raise LockstepError(f"{DVC_LOCK} has no {_listing(missing)}: not every stage has run.", RUN_AND_COMMIT)
     return lock
 
 
 def require_committed(lock: Lock) -> None:
     """Raise LockstepError if a file of the pipeline differs from the commit; data that git does not track may."""
     outs = [out for stage in lock.values() for out in stage.outs]
-    paths = [str(path) for path in (PIPELINE, LOCK, PARAMS)] + inputs_of(lock) + outs
+    paths = [str(path) for path in (PIPELINE, DVC_LOCK, PARAMS)] + inputs_of(lock) + outs
     inside = sorted({path for path in paths if not Path(path).is_absolute() and ".." not in Path(path).parts})
     prefix = _git("rev-parse", "--show-prefix")  # git names files from the repository's top
     status = _git("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--", *inside)
@@ -133,7 +132,7 @@ def require_reproducible(project: Path, lock: Lock) -> None:
                     raise _missing_input(name)
     if changed:
         names = _listing(dict.fromkeys(changed))
-        raise LockstepError(f"{LOCK} is not that of this commit; changed since: {names}.", RUN_AND_COMMIT)
+        raise LockstepError(f"{DVC_LOCK} is not that of this commit; changed since: {names}.", RUN_AND_COMMIT)
 
 
 def switch_off_reports(project: Path) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 from lockstep.core.console import say
 from lockstep.core.nested import flatten
-from lockstep.core.paths import TRAIN_PROVENANCE
+from lockstep.core.paths import DVC_LOCK, TRAIN_PROVENANCE
 from lockstep.review.compare import Change
 from lockstep.verify.clean_clone import run_dvc
 from lockstep.verify.cleanup_guard import CleanupGuard
-from lockstep.verify.dvc_lock import LOCK, Hashes, Lock, cached_files, differing, hash_files, parse_lock
+from lockstep.verify.dvc_lock import Hashes, Lock, cached_files, differing, hash_files, parse_lock
 from lockstep.verify.judge import (
     JUDGED_FIGURES,
     Finding,
@@ -102,7 +102,7 @@ def read_values(path: Path) -> Values:
 
 def read_lock(project: Path) -> Lock:
     """dvc.lock as it is now. Raises LockstepError where it is broken."""
-    return parse_lock((project / LOCK).read_text(encoding="utf-8"))
+    return parse_lock((project / DVC_LOCK).read_text(encoding="utf-8"))
 
 
 def first_difference(out: str, committed: Mapping[str, str], outputs: Outputs, project: Path) -> str:

@@ -10,8 +10,8 @@ import yaml
 
 from lockstep.core.checksums import files_below, md5_file
 from lockstep.core.errors import LockstepError
+from lockstep.core.paths import DVC_LOCK
 
-LOCK = Path("dvc.lock")
 RUN_AND_COMMIT = "Run `make repro`, then commit dvc.lock and metrics/."
 
 Hashes = Mapping[str, str]  # path -> hash
@@ -37,7 +37,7 @@ def parse_lock(text: str) -> Lock:
             for name, stage in stages.items()
         }
     except (yaml.YAMLError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        raise LockstepError(f"{LOCK} is broken.", f"Delete it. {RUN_AND_COMMIT}") from None
+        raise LockstepError(f"{DVC_LOCK} is broken.", f"Delete it. {RUN_AND_COMMIT}") from None
 
 
 def differing(before: Hashes, after: Hashes) -> list[str]:

@@ -15,7 +15,8 @@ import yaml
 
 from lockstep.core.checksums import files_below, md5_file
 from lockstep.core.errors import LockstepError
-from lockstep.verify.dvc_lock import LOCK, hash_files
+from lockstep.core.paths import DVC_LOCK
+from lockstep.verify.dvc_lock import hash_files
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 ENTRY_KEYS = {  # of a dep or out: first those of local files, then those DVC knows for other storage
@@ -28,10 +29,10 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, if installe
 
 def check_lock() -> None:
     """Raise LockstepError if there is a dvc.lock and it is not as DVC writes it."""
-    if LOCK.exists() and (problem := _problem(LOCK.read_bytes())):
+    if DVC_LOCK.exists() and (problem := _problem(DVC_LOCK.read_bytes())):
         raise LockstepError(
-            f"{LOCK} {problem}.",
-            f"Run `git checkout HEAD {LOCK}`, then again: what ran since that commit is still in DVC's cache.",
+            f"{DVC_LOCK} {problem}.",
+            f"Run `git checkout HEAD {DVC_LOCK}`, then again: what ran since that commit is still in DVC's cache.",
         )
 
 

@@ -116,8 +116,8 @@ def test_hashes_are_those_of_the_usual_tools(tmp_path: Path) -> None:
     assert hash_file(tmp_path / "x") == hashlib.blake2b(b"abc", digest_size=16).hexdigest()
 
 
-def test_files_are_walked_in_order_without_python_s_own(tmp_path: Path) -> None:
-    for name in ("b", "a/c", "__pycache__/x.pyc"):
+def test_files_are_walked_in_order_without_what_python_or_an_editor_left(tmp_path: Path) -> None:
+    for name in ("b", "a/c", "__pycache__/x.pyc", "a/c~", ".b.swp", "a/.#c", ".DS_Store"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
     assert files_below(tmp_path) == [tmp_path / "a/c", tmp_path / "b"]

@@ -30,6 +30,8 @@ def test_in_a_copy_that_dvc_made_the_root_is_the_original_project(
         ("../secret/a.csv", "a.csv"),
         ("/home/user/secret/a.csv", "a.csv"),
         ("~/secret/a.csv", "a.csv"),
+        ("~user/a.csv", "a.csv"),
+        ("~$a.csv", "~$a.csv"),
         (os.fsdecode(b"a\xff.csv"), "a�.csv"),
     ],
 )

@@ -9,7 +9,7 @@ import yaml
 from projects import ROOT
 from shipped_settings import changed
 
-from lockstep.core.provenance import code_files, folder_files, settings_hash, write_provenance
+from lockstep.core.provenance import code_files, folder_files, settings_hash, stage_provenance, write_provenance
 
 
 @pytest.fixture(autouse=True)
@@ -24,25 +24,26 @@ def write_params(key: str, value: object) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(changed(key, value)))
 
 
-def test_the_file_holds_what_is_returned_and_further_entries() -> None:
-    provenance = write_provenance("prepare", {"rows": Path("rows.csv")}, hardware={"device": "cpu"})
+def test_the_file_holds_what_is_collected_and_further_entries() -> None:
+    provenance = stage_provenance("prepare", {"rows": Path("rows.csv")}, hardware={"device": "cpu"})
+    write_provenance("prepare", provenance)
     assert json.loads(Path("metrics/provenance/prepare.json").read_text()) == provenance
     assert list(provenance) == ["code", "params", "inputs", "hardware"]
     assert provenance["inputs"] == {"rows": hashlib.sha256(b"q,a\n").hexdigest()}
 
 
 def test_a_setting_that_the_stage_reads_changes_its_hash_and_no_other() -> None:
-    before = write_provenance("prepare", {})["params"]
+    before = stage_provenance("prepare", {})["params"]
     write_params("split.method", "random")
-    after = write_provenance("prepare", {})["params"]
+    after = stage_provenance("prepare", {})["params"]
     assert [key for key in before if before[key] != after[key]] == ["split"]
     write_params("train.epochs", 99)
-    assert write_provenance("prepare", {})["params"]["split"] == before["split"]
+    assert stage_provenance("prepare", {})["params"]["split"] == before["split"]
 
 
 def test_settings_that_do_not_matter_are_left_out() -> None:
-    every = write_provenance("prepare", {})["params"]
-    assert write_provenance("prepare", {}, without=("seed",))["params"].keys() == every.keys() - {"seed"}
+    every = stage_provenance("prepare", {})["params"]
+    assert stage_provenance("prepare", {}, without=("seed",))["params"].keys() == every.keys() - {"seed"}
 
 
 def test_the_order_of_settings_does_not_matter() -> None:

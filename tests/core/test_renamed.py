@@ -11,7 +11,7 @@ from repositories import commit, git
 
 from lockstep.core.errors import LockstepError
 from lockstep.core.nested import flatten
-from lockstep.core.renamed import METRICS, SETTINGS, new_name, with_new_names
+from lockstep.core.renamed import DROPPED, METRICS, SETTINGS, new_name, with_new_names
 from lockstep.core.settings import Gate, check_params
 from lockstep.review.compare import changes, read_snapshot
 from lockstep.review.gates import OPTIONAL_PREFIX, check_gates
@@ -54,6 +54,13 @@ def test_an_old_setting_is_refused_with_its_new_name(old: str, new: str) -> None
     assert caught.value.message.count(new) == 1  # the same key is not called missing besides
     assert f"{old}: " in caught.value.message
     assert f"did you mean {new}?" in caught.value.message
+
+
+@pytest.mark.parametrize(("key", "reason"), DROPPED.items())
+def test_a_setting_that_no_longer_exists_is_refused_with_the_reason(key: str, reason: str) -> None:
+    with pytest.raises(LockstepError) as caught:
+        check_params(nested(flatten(SHIPPED) | {key: True}))
+    assert f"{key} is no longer a setting: {reason}, delete the line" in caught.value.message
 
 
 @pytest.mark.parametrize(("old", "new"), METRICS.items())

@@ -60,7 +60,7 @@ def test_wrong_labels_are_refused(after: Project, tokenizer: Any) -> None:
     [
         (None, r"leakage\.json is missing.*`make prepare`"),
         ("{", r"leakage\.json line 1 .*`make prepare`"),
-        ('{"questions": 2}', r"2 questions.*`make prepare`"),
+        ('{"questions": 2}', r"2 questions.*`make recheck repro`"),
     ],
 )
 def test_without_prepare_s_counts_of_no_leakage_nothing_is_read(

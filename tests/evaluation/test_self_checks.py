@@ -60,6 +60,6 @@ def test_a_loss_that_is_no_number_is_caught(model: Any, rows: list[dict[str, Any
 
 
 def test_leakage_is_refused_by_name() -> None:
-    with pytest.raises(LockstepError, match=r"3 questions, 2 near duplicates\..*`make prepare`"):
+    with pytest.raises(LockstepError, match=r"3 questions, 2 near duplicates\..*`make recheck repro`"):
         check_leakage({"questions": 3, "answers": 0, "near_duplicates": 2})
     assert check_leakage({"questions": 0}) == 0

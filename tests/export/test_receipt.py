@@ -121,7 +121,7 @@ def test_it_names_no_folder_outside_the_project(after: Project) -> None:
     after.set("model", base=str(after.folder / "models" / "base"))
     after.run("train", "export")
     assert str(after.folder) not in (EXPORT / "receipt.json").read_text(encoding="utf-8")
-    assert "models/base/model.safetensors" in receipt()["base"]
+    assert "base/model.safetensors" in receipt()["base"]
 
 
 def test_of_random_weights_it_holds_no_base(project: Project) -> None:

@@ -9,12 +9,12 @@ from lockstep.core.errors import LockstepError
 from lockstep.pretrained.base import (
     base_hashes,
     base_kind,
-    is_folder,
     is_pretrained,
     local_inputs,
     locate_model,
     resolve_base,
 )
+from lockstep.pretrained.model_folder import is_folder
 
 FOLDERS = ("models/base", "models/not-there", "./nowhere", "../nowhere", "/nowhere", "~/nowhere", "a/b/c", "here")
 IDS = ("distilgpt2", "some/one", "not a name!")

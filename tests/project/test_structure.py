@@ -20,6 +20,8 @@ from structure import (
     source_files,
 )
 
+from lockstep.core.checksums import LEFTOVERS
+
 LIBRARY = source_files("lockstep")
 SOURCES = source_files("stages") + LIBRARY
 STAGE_FILES = sorted(
@@ -112,8 +114,10 @@ def test_a_changed_page_or_command_reruns_no_stage(stage: str) -> None:
         assert not [beside for beside in BESIDE if f"{dep}/".startswith(f"{beside}/") or beside.startswith(f"{dep}/")]
 
 
-def test_python_s_own_files_beside_code_change_no_stage() -> None:
-    assert "__pycache__/" in (ROOT / ".dvcignore").read_text(encoding="utf-8").splitlines()
+def test_what_python_or_an_editor_leaves_beside_code_changes_no_stage() -> None:
+    for name in (".dvcignore", ".gitignore"):
+        ignored = (ROOT / name).read_text(encoding="utf-8").splitlines()
+        assert set(LEFTOVERS) <= {line.removesuffix("/") for line in ignored}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -191,6 +195,13 @@ def test_one_help_lists_every_command_with_what_it_does() -> None:
         docstring = ast.get_docstring(ast.parse((ROOT / "lockstep/cli" / f"{name}.py").read_text(encoding="utf-8")))
         assert docstring and docstring.startswith(f"{name}: ")
         assert f"  {name:<10}{docstring.splitlines()[0].removeprefix(f'{name}: ')}\n" in done.stdout
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lockstep" / "cli").glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_the_file_of_a_command_runs_as_a_module_too(path: Path) -> None:
+    command = [sys.executable, "-m", f"lockstep.cli.{path.stem}", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage:")
 
 
 def test_an_unknown_command_is_one_line_with_the_one_that_was_meant() -> None:

@@ -55,7 +55,7 @@ def test_a_planted_leak_is_counted_by_prepare_and_stops_evaluate(after: Project)
     after.monkeypatch.setattr("lockstep.data.prepare_outputs.write_splits", leaking)
     after.run("prepare")
     assert after.json("metrics/prepare.json")["leakage"]["questions"] == 1
-    with pytest.raises(LockstepError, match=r"1 questions.*`make prepare`"):
+    with pytest.raises(LockstepError, match=r"1 questions.*`make recheck repro`"):
         after.run("evaluate")
     assert hashes("metrics/evaluate.json") == before
 
