@@ -6,11 +6,11 @@ Another command means one entry in COMMANDS and, if it does something new, one m
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from lockstep.chat.session import Chat
 from lockstep.chat.settings import SETTINGS
 from lockstep.core.errors import LockstepError, did_you_mean
+from lockstep.core.paths import in_home
 
 COMMAND_LINE = re.compile(r"/([A-Za-z_]+)(?:\s+(.*))?", re.DOTALL)
 HELP_ALIASES = ("/", "/?")
@@ -67,7 +67,7 @@ def save(chat: Chat, text: str) -> None:
     """Write the conversation to the file that the text names."""
     if not text:
         raise LockstepError("/save needs a file name.", "The ending chooses the form: .md, .json or .jsonl.")
-    chat.save(Path(text).expanduser())
+    chat.save(in_home(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,11 +59,16 @@ def project_root() -> Path:
     return root if Path.cwd().is_relative_to(root / ".dvc" / "tmp") else Path()
 
 
+def in_home(path: str | Path) -> Path:
+    """The path with the home folder for ~. A name that only begins so stays, where Path.expanduser would raise."""
+    return Path(os.path.expanduser(path))
+
+
 def shown_path(path: str | Path) -> str:
     """The path as it may be published: relative inside the project, and only the last name of any other."""
     path = Path(path)
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
-    in_home = len(path.parts) > 1 and path.parts[0].startswith("~")
-    inside = not path.is_absolute() and not in_home and ".." not in path.parts
+    below_tilde = len(path.parts) > 1 and path.parts[0].startswith("~")
+    inside = not path.is_absolute() and not below_tilde and ".." not in path.parts
     return os.fsencode(path.as_posix() if inside else path.name).decode("utf-8", errors="replace")

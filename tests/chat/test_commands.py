@@ -84,6 +84,13 @@ def test_commands_about_an_answer_need_one(line: str) -> None:
     assert not Path("corrections.jsonl").exists()
 
 
+def test_a_file_whose_name_only_begins_like_a_home_folder_is_saved_here() -> None:
+    chat = make_chat("A.")[0]
+    handle_line(chat, "A?")
+    handle_line(chat, "/save ~no-such-user.md")
+    assert Path("~no-such-user.md").exists()
+
+
 def test_save_needs_a_file_name() -> None:
     with pytest.raises(LockstepError, match="/save needs a file name"):
         handle_line(make_chat()[0], "/save")

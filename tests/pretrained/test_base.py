@@ -48,6 +48,7 @@ def test_only_scratch_has_no_weights_and_only_a_folder_is_an_input_on_this_machi
 
 def test_a_tilde_in_the_name_of_a_folder_is_the_home_folder() -> None:
     assert locate_model("~/own", None) == Path.home() / "own"
+    assert locate_model("~no-such-user", None) == Path("~no-such-user")
 
 
 def test_each_file_of_a_base_is_hashed_under_a_name_that_may_be_published(base: Path) -> None:
