@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from lockstep.chat.settings import SETTINGS, parse_setting
 from lockstep.core.entry_point import command_parser
 from lockstep.core.errors import LockstepError, run_command
-from lockstep.core.paths import EXPORT, in_home
+from lockstep.core.paths import EXPORT, expand_home
 
 if TYPE_CHECKING:
     from lockstep.generation.conversation import Assistant
@@ -73,7 +73,7 @@ def chat_with_model(
     from lockstep.chat.terminal import TerminalScreen, talk
 
     check_model(model)
-    folder = in_home(model)
+    folder = expand_home(model)
     if folder.is_dir():
         prompt = read_prompt(folder, "make export") if (folder / PROMPT_FILE).exists() else Prompt()
         screen = TerminalScreen(prompt.kind == "text")
@@ -123,7 +123,7 @@ def check_model(model: str) -> None:
     from lockstep.chat.load_export import check_sizes
     from lockstep.pretrained.model_folder import is_folder
 
-    config = in_home(model) / "config.json"
+    config = expand_home(model) / "config.json"
     if config.is_file():
         check_sizes(config.parent)
         return

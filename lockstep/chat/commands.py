@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lockstep.chat.session import Chat
 from lockstep.chat.settings import SETTINGS
 from lockstep.core.errors import LockstepError, did_you_mean
-from lockstep.core.paths import in_home
+from lockstep.core.paths import expand_home
 
 COMMAND_LINE = re.compile(r"/([A-Za-z_]+)(?:\s+(.*))?", re.DOTALL)
 HELP_ALIASES = ("/", "/?")
@@ -67,7 +67,7 @@ def save(chat: Chat, text: str) -> None:
     """Write the conversation to the file that the text names."""
     if not text:
         raise LockstepError("/save needs a file name.", "The ending chooses the form: .md, .json or .jsonl.")
-    chat.save(in_home(text))
+    chat.save(expand_home(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def project_root() -> Path:
     return root if Path.cwd().is_relative_to(root / ".dvc" / "tmp") else Path()
 
 
-def in_home(path: str | Path) -> Path:
+def expand_home(path: str | Path) -> Path:
     """The path with the home folder for ~. A name that only begins so stays, where Path.expanduser would raise."""
     return Path(os.path.expanduser(path))
 

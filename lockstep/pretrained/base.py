@@ -9,7 +9,7 @@ from typing import Literal
 
 from lockstep.core.checksums import sha256_of
 from lockstep.core.errors import LockstepError
-from lockstep.core.paths import EXPORT, in_home, shown_path
+from lockstep.core.paths import EXPORT, expand_home, shown_path
 from lockstep.core.settings import SCRATCH
 from lockstep.pretrained.hub import download
 from lockstep.pretrained.model_folder import MODEL_FILES, check_config, check_weights, is_folder
@@ -42,7 +42,7 @@ def locate_model(name: str, revision: str | None) -> Path:
 
     Raises LockstepError when the Hub does not have the model or can't be reached and the cache has no copy.
     """
-    return in_home(name) if is_folder(name) else download(name, revision)
+    return expand_home(name) if is_folder(name) else download(name, revision)
 
 
 def resolve_base(base: str, revision: str | None) -> Path:

@@ -15,7 +15,7 @@ from lockstep.core.checksums import files_below
 from lockstep.core.console import say
 from lockstep.core.errors import LockstepError
 from lockstep.core.git import run_git
-from lockstep.core.paths import DVC_LOCK, PARAMS, PIPELINE, in_home
+from lockstep.core.paths import DVC_LOCK, PARAMS, PIPELINE, expand_home
 from lockstep.core.provenance import CODE_FOLDERS
 from lockstep.core.settings import load_params
 from lockstep.pretrained.base import local_inputs
@@ -96,7 +96,7 @@ def copy_inputs(inputs: Iterable[str], project: Path, folder: Path) -> list[str]
     """
     copied = []
     for name in inputs:
-        source, target = in_home(name), project / name
+        source, target = expand_home(name), project / name
         if _is_code(name) or source.is_absolute():
             continue  # code must be in git, as `require_reproducible` sees; an absolute path leads to the same place
         if not target.resolve().is_relative_to(folder.resolve()):
