@@ -74,7 +74,7 @@ def read(folder: Path, ending: str, content: bytes, changed: dict[str, Any]) -> 
     corrections = ending == ".corrections"
     path = folder / f"data{'.jsonl' if corrections else ending}"
     path.write_bytes(content)
-    kind = "text" if ending in (".txt", ".md") and "header" not in changed else "qa"
+    kind = "text" if ending == ".md" or (ending == ".txt" and "header" not in changed) else "qa"
     data = Data(**{**SHIPPED, **changed})
     rows = list(read_rows([Source(path, path.name, corrections)], kind, data, ReadCounts()))
     lines = len(content) if "encoding" in changed else content.count(b"\n") + content.count(b"\r") + 1

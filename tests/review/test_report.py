@@ -79,7 +79,7 @@ def test_a_report_before_the_evaluation_is_one_clear_line(project: Project) -> N
 
 @pytest.mark.parametrize("target", ["repro", "evaluate", "export", "report"])
 def test_make_lays_the_report_out_last(target: str) -> None:
-    command = ["make", "--dry-run", "READY=", target]
+    command = ["make", "--no-print-directory", "--dry-run", "READY=", target]  # printed under `make test`
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "python -m lockstep report"
 
