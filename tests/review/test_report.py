@@ -1,15 +1,14 @@
 """metrics/report.html: self-contained, escaped, and without a complaint in a real browser."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import running_chromium
 from projects import ROOT, Project
 
 from lockstep.evaluation.charts import binned_curve, learning_curves, row_changes
@@ -125,14 +124,8 @@ def test_two_charts_in_one_page_share_no_id() -> None:
 
 @pytest.fixture
 def chromium() -> Iterator[Any]:
-    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("chromium is not on this machine (apt-get install chromium)")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+    with running_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.mark.browser

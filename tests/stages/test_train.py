@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from projects import Project, hashes
-from training_runs import FINETUNED, losses, trained, validation_loss, weights, written
+from training_runs import FINETUNED, STOPS_EARLY, losses, trained, validation_loss, weights, written
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
 from lockstep.artifacts.row_store import write_rows
@@ -54,15 +54,7 @@ def test_another_seed_gives_other_weights(after: Project) -> None:
 
 
 def test_early_stopping_ends_the_run_and_puts_the_best_weights_back(after: Project) -> None:
-    after.set(
-        "train",
-        epochs=30,
-        early_stopping_patience=1,
-        keep="best",
-        learning_rate=0.2,
-        lr_schedule="constant",
-        warmup_ratio=0,
-    )
+    after.set("train", **STOPS_EARLY)
     after.run("train")
     metrics = after.json("metrics/train.json")
     losses = {int(epoch): figures["validation_loss"] for epoch, figures in metrics["epochs"].items()}

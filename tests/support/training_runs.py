@@ -16,6 +16,14 @@ from lockstep.modeling.scoring import score_rows
 from lockstep.training import callbacks
 from lockstep.training.checkpoints import finish_checkpoint
 
+STOPS_EARLY: dict[str, Any] = {  # settings of train with which the validation loss soon rises, and training ends
+    "epochs": 30,
+    "early_stopping_patience": 1,
+    "keep": "best",
+    "learning_rate": 0.2,
+    "lr_schedule": "constant",
+    "warmup_ratio": 0,
+}
 WRITTEN = ("models/finetuned", "metrics/train.json", "metrics/plots")
 FINETUNED = [
     "config.json",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from projects import Project
-from training_runs import flip_bit, interrupt_after, train_past_the_best_epoch, trained, written
+from training_runs import STOPS_EARLY, flip_bit, interrupt_after, train_past_the_best_epoch, trained, written
 from transformers import TrainingArguments
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
@@ -219,15 +219,7 @@ def test_killed_once_the_model_is_written_it_does_not_train_again(
 def test_killed_after_early_stopping_it_ends_with_the_same_bytes(
     after: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    after.set(
-        "train",
-        epochs=30,
-        early_stopping_patience=1,
-        keep="best",
-        learning_rate=0.2,
-        lr_schedule="constant",
-        warmup_ratio=0,
-    )
+    after.set("train", **STOPS_EARLY)
     after.run("train")
     uninterrupted = written()
 
