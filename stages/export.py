@@ -37,7 +37,8 @@ def main() -> None:
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
     model = load_model(FINETUNED, "models/finetuned").to(export_dtype(params.export.dtype))
     if prompt.kind == "qa":
-        tokenizer.chat_template = prompt.chat_template(tokenizer.eos_token, tokenizer.decode(opening_ids(tokenizer)))
+        opening = [] if prompt.special_tokens else opening_ids(tokenizer)  # a chat template names it itself
+        tokenizer.chat_template = prompt.chat_template(tokenizer.eos_token, tokenizer.decode(opening))
     card = model_card(
         title=(params.export.hub_repo or "lockstep-model").rpartition("/")[2],
         base=params.model.base,

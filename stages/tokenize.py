@@ -13,7 +13,7 @@ from lockstep.core.entry_point import parse_no_arguments, run_stage
 def main() -> None:
     """Run the stage. Raises LockstepError for a problem that the user can fix."""
     parse_no_arguments("tokenize", __doc__)
-    from lockstep.artifacts.prompt import Prompt, write_prompt
+    from lockstep.artifacts.prompt import write_prompt
     from lockstep.artifacts.row_store import write_rows
     from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines
     from lockstep.core.checksums import check_manifest, write_manifest
@@ -22,6 +22,8 @@ def main() -> None:
     from lockstep.core.provenance import stage_provenance, write_provenance
     from lockstep.core.settings import load_params
     from lockstep.core.tracking import track
+    from lockstep.pretrained.chat_template import prompt_of
+    from lockstep.pretrained.prompt_encoder import PromptEncoder
     from lockstep.pretrained.tokenizer import encoder_of, save_tokenizer
     from lockstep.tokenization.base_tokenizer import base_tokenizer, prepared_kind
     from lockstep.tokenization.row_workers import SplitTokenizer
@@ -30,8 +32,9 @@ def main() -> None:
     params = load_params()
     check_manifest(PREPARED, "prepare")
     tokenizer, vocabulary = base_tokenizer(params.model, params.tokenize)
-    prompt = Prompt(prepared_kind(), params.prompt.template)
-    split_tokenizer = SplitTokenizer(encoder_of(tokenizer), prompt, params.prompt.loss_on, params.tokenize)
+    prompt = prompt_of(tokenizer, prepared_kind(), params.prompt.template, params.prompt.system)
+    prompts = PromptEncoder(encoder_of(tokenizer), prompt)
+    split_tokenizer = SplitTokenizer(prompts, params.prompt.loss_on, params.tokenize)
     with whole_folder(TOKENIZED) as folder:
         sizes = {split: write_rows(folder / split, blocks) for split, blocks in split_tokenizer.splits()}
         metrics = tokenize_metrics(prompt.kind, sizes, split_tokenizer.overlong_rows, vocabulary)

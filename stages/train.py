@@ -55,6 +55,7 @@ def train(params: "Params", inputs: "Inputs") -> None:
     from lockstep.modeling.launch import read_config
     from lockstep.modeling.stopping import StopRequest
     from lockstep.pretrained.tokenizer import load_tokenizer
+    from lockstep.training.auto_settings import choice_of, choose_settings
     from lockstep.training.environment import training_environment
     from lockstep.training.results import training_metrics
     from lockstep.training.runs import training_run
@@ -74,12 +75,13 @@ def train(params: "Params", inputs: "Inputs") -> None:
     if processes.is_main:
         audit(stored_blocks(TOKENIZED / "train"), tokenizer.eos_token_id, prompt.kind)
         require_space(CHECKPOINTS, disk_needed(size))
-    say("train", f"{size} on {hardware}")
-    run_identity = [params.train, read_config(params.train.accelerate_config), params.seed, hardware, environment]
+    settings = choose_settings(params.train, prompt.kind, size.parameters, len(splits["train"]))
+    say("train", f"{size} on {hardware}; {choice_of(settings)}")
+    run_identity = [settings, read_config(params.train.accelerate_config), params.seed, hardware, environment]
     with StopRequest() as stop, training_run(run_identity, params.model, stop, processes) as folder:
         if processes.is_main:
             begin("train", params, folder.name)
-        setup = TrainingSetup(params.train, hardware, tokenizer.pad_token_id, params.seed, folder, processes)
+        setup = TrainingSetup(settings, hardware, tokenizer.pad_token_id, params.seed, folder, processes)
         trainer = make_trainer(model, splits, setup, stop)
         run(trainer)
         inputs.require_unchanged()
@@ -87,7 +89,7 @@ def train(params: "Params", inputs: "Inputs") -> None:
         if finished is not None:
             write_model(finished, tokenizer, prompt)
             curves, steps = trainer.run_state.curves, trainer.state.global_step
-            metrics = training_metrics(curves, params.train.keep, size, steps, hardware)
+            metrics = training_metrics(curves, settings, size, steps, hardware)
             write_results(params, metrics, curves, environment)
     disconnect()
 

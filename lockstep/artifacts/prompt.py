@@ -1,5 +1,6 @@
-"""The prompt template: how a question and an answer become text, in training, evaluation, chat and export alike."""
+"""The prompt: how a question and an answer become text, in training, evaluation, chat and export alike."""
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,20 +11,30 @@ from lockstep.core.template import ANSWER, QUESTION, has_both_fields
 
 PROMPT_FILE = "prompt.json"  # beside a model; says how to prompt it
 DEFAULT_TEMPLATE = "Question: {question}\nAnswer: {answer}"
+SYSTEM = "{system}"  # where the system prompt stands in the opening
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """How a model is prompted.
 
-    kind: 'qa', the template with question and answer filled in, or 'text', plain text without the template.
-    The space between 'Answer:' and the answer belongs to the answer: byte-level BPE makes one token of a space and the
-    word after it, so the model has never seen a prompt that ends in a space.
+    kind: 'qa', turns of a question and an answer, or 'text', plain text without any template.
+    template: one turn, with {question} and {answer} to be filled in; the end-of-text token follows it.
+    opening: what stands once before the first turn, where {system} is filled with `system`. separator: what stands
+    between the end of one turn and the next. special_tokens: strings in these three that are single tokens of the base;
+    in what a user types, the same strings are plain text. history_turns: earlier turns the model is shown.
+
+    Blanks before the answer belong to the answer: byte-level BPE makes one token of a space and the word after it, so
+    the model has never seen a prompt that ends in a space.
     """
 
     kind: Literal["qa", "text"] = "qa"
     template: str = DEFAULT_TEMPLATE
-    history_turns: int = 0  # earlier turns the model is shown in a conversation
+    history_turns: int = 0
+    opening: str = ""
+    separator: str = ""
+    system: str = ""
+    special_tokens: tuple[str, ...] = ()
 
     @property
     def _parts(self) -> tuple[str, str, str]:
@@ -32,41 +43,65 @@ class Prompt:
         between, after = rest.split(ANSWER)
         return before, between, after
 
-    def question_text(self, question: str) -> str:
-        """The prompt: everything up to the answer, without spaces at its end."""
+    def before_question(self, is_first: bool = True) -> str:
+        """What stands before a question: of the first turn with the opening, of later turns with the separator."""
         if self.kind == "text":
-            return question
-        before, between, _ = self._parts
-        return before + question + between.rstrip(" ")
+            return ""
+        start = self.opening.replace(SYSTEM, self.system) if is_first else self.separator
+        return start + self._parts[0]
+
+    @property
+    def after_question(self) -> str:
+        """What stands between a question and its answer, without the blanks that belong to the answer."""
+        return "" if self.kind == "text" else self._parts[1].rstrip(" ")
+
+    @property
+    def before_answer(self) -> str:
+        """The blanks that belong to the answer."""
+        between = self._parts[1]
+        return between[len(between.rstrip(" ")) :]
+
+    @property
+    def after_answer(self) -> str:
+        """The rest of the template, after which end-of-text follows."""
+        return self._parts[2]
+
+    def question_text(self, question: str, is_first: bool = True) -> str:
+        """The prompt: everything up to the answer, without spaces at its end."""
+        return self.before_question(is_first) + question + self.after_question
 
     def answer_text(self, answer: str) -> str:
         """The completion before end-of-text: the rest of the template with the answer in it."""
-        _, between, after = self._parts
-        spaces = between[len(between.rstrip(" ")) :]
-        return spaces + answer + after
+        return self.before_answer + answer + self.after_answer
 
-    def question_span(self, question: str) -> tuple[int, int]:
-        """(start, end) of the user's question in question_text, in characters."""
-        start = len(self._parts[0])
-        return start, start + len(question)
+    def pieces(self, text: str) -> list[str]:
+        """A part of the template as its special tokens and the texts around them, in order and none empty."""
+        if not self.special_tokens:
+            return [text] if text else []
+        longest_first = sorted(self.special_tokens, key=len, reverse=True)
+        return [piece for piece in re.split(f"({'|'.join(map(re.escape, longest_first))})", text) if piece]
 
     def chat_template(self, end_of_text: str, opening: str = "") -> str:
-        """The same template in Jinja, for Transformers' apply_chat_template.
+        """The same prompt in Jinja, for Transformers' apply_chat_template.
 
+        A first message of the role system replaces the system prompt, where the opening has one; else it is left out.
         opening: the special token that the tokenizer puts before any text; apply_chat_template does not add it.
         """
-        before, between, after = (
-            _jinja_text(part) for part in (self._parts[0], self._parts[1].rstrip(" "), self._parts[2])
-        )
-        spaces = _jinja_text(self._parts[1][len(self._parts[1].rstrip(" ")) :])
-        end = _jinja_text(end_of_text)
+        start, has_system, rest = self.opening.partition(SYSTEM)
+        system = "(messages[0]['content'] if messages[0]['role'] == 'system' else " + _jinja_text(self.system) + ")"
+        first = f"{_jinja_text(opening + start)}" + (f" + {system} + {_jinja_text(rest)}" if has_system else "")
+        before, between, after = map(_jinja_text, (self._parts[0], self.after_question, self.after_answer))
+        before = f"({_jinja_text(self.separator)} if turns.count else '') + {before}"
         # Each user turn ends with the text before the answer, so a generation prompt needs nothing more.
         return (
-            (f"{{{{- {_jinja_text(opening)} -}}}}" if opening else "") + "{%- for message in messages -%}"
+            f"{{{{- {first} -}}}}"
+            "{%- set turns = namespace(count=0) -%}"
+            "{%- for message in messages -%}"
             "{%- if message['role'] == 'assistant' -%}"
-            f"{{{{- {spaces} + message['content'] + {after} + {end} -}}}}"
+            f"{{{{- {_jinja_text(self.before_answer)} + message['content'] + {after} + {_jinja_text(end_of_text)} -}}}}"
             "{%- elif message['role'] == 'user' -%}"
             f"{{{{- {before} + message['content'] + {between} -}}}}"
+            "{%- set turns.count = turns.count + 1 -%}"
             "{%- endif -%}"
             "{%- endfor -%}"
         )
@@ -90,8 +125,14 @@ def read_prompt(folder: Path, made_by: str) -> Prompt:
     """
     fields = read_json(folder / PROMPT_FILE, made_by)
     try:
-        prompt = Prompt(**fields)
-        is_valid = prompt.kind in ("qa", "text") and has_both_fields(prompt.template) and prompt.history_turns >= 0
+        prompt = Prompt(**{**fields, "special_tokens": tuple(fields.get("special_tokens", ()))})
+        texts = (prompt.template, prompt.opening, prompt.separator, prompt.system, *prompt.special_tokens)
+        is_valid = (
+            prompt.kind in ("qa", "text")
+            and all(isinstance(text, str) for text in texts)
+            and has_both_fields(prompt.template)
+            and prompt.history_turns >= 0
+        )
     except (TypeError, AttributeError):
         is_valid = False
     if not is_valid:

@@ -95,7 +95,7 @@ def even_blocks(blocks: Iterable[RowBlock], size: int) -> Iterator[RowBlock]:
 def audit(blocks: Iterable[RowBlock], end_of_text: int, kind: str) -> None:
     """Check, before training, that the targets are right.
 
-    Each row must have a target, and in rows of kind 'qa' the last target must be the only supervised end-of-text.
+    Each row must have a target, and rows of kind 'qa' must end in the only end-of-text of their answer.
     Raises LockstepError, with the number of the row, for the first row that is wrong.
     """
     rows_before = 0
@@ -112,12 +112,12 @@ def audit(blocks: Iterable[RowBlock], end_of_text: int, kind: str) -> None:
 
 
 def _ends_once(block: RowBlock, end_of_text: int) -> NDArray[np.bool_]:
-    """Whether each row has exactly one supervised end-of-text, as its last token, (n,)."""
+    """Whether each row has exactly one end-of-text from the answer on, as its last token, (n,)."""
     starts = block.starts  # (n + 1,)
     positions = np.flatnonzero(block.ids == end_of_text)  # (E,), of each end-of-text in the block
     owner = np.searchsorted(starts, positions, side="right") - 1  # (E,), the row of each
-    is_target = positions - starts[owner] >= block.target_start[owner]  # (E,)
+    in_answer = positions - starts[owner] >= block.answer_start[owner]  # (E,)
     is_last = positions == starts[owner + 1] - 1  # (E,)
-    targets = np.bincount(owner[is_target], minlength=len(block))  # (n,)
-    last_targets = np.bincount(owner[is_target & is_last], minlength=len(block))  # (n,)
+    targets = np.bincount(owner[in_answer], minlength=len(block))  # (n,)
+    last_targets = np.bincount(owner[in_answer & is_last], minlength=len(block))  # (n,)
     return (targets == 1) & (last_targets == 1)

@@ -33,17 +33,18 @@ def load_exported(model: str, revision: str | None = None) -> "Assistant":
 def load_assistant(model: str, revision: str | None = None) -> "Assistant":
     """Load an exported model from a folder or Hub id, ready to chat.
 
-    A model without our prompt.json (any causal language model) gets the default template.
+    A model without our prompt.json (any causal language model) gets its own chat template, or else the default one.
     Raises LockstepError when it can't be loaded.
     """
     import torch
 
-    from lockstep.artifacts.prompt import PROMPT_FILE, Prompt, read_prompt
+    from lockstep.artifacts.prompt import PROMPT_FILE, read_prompt
     from lockstep.generation.conversation import Assistant
     from lockstep.generation.engine import Engine
     from lockstep.generation.sampling import Sampling
     from lockstep.modeling.model import load_model
     from lockstep.pretrained.base import resolve_base
+    from lockstep.pretrained.chat_template import AUTO, prompt_of
     from lockstep.pretrained.model_folder import check_generation_config
     from lockstep.pretrained.tokenizer import load_tokenizer
 
@@ -52,7 +53,8 @@ def load_assistant(model: str, revision: str | None = None) -> "Assistant":
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load_model(folder, model).to(device)  # type: ignore[arg-type]
     tokenizer = load_tokenizer(folder, model)
-    prompt = read_prompt(folder, "make export") if (folder / PROMPT_FILE).exists() else Prompt()
+    has_prompt = (folder / PROMPT_FILE).exists()
+    prompt = read_prompt(folder, "make export") if has_prompt else prompt_of(tokenizer, "qa", AUTO, AUTO)
     config = loaded.generation_config
     sampling = Sampling(
         max_new_tokens=config.max_new_tokens or Sampling().max_new_tokens,

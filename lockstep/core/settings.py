@@ -31,6 +31,7 @@ def _none(value: Any) -> Any:
 
 
 SCRATCH = "scratch"  # the value of model.base that stands for random weights
+Auto = Literal["auto"]  # the value is chosen from the data and the base
 Number = BeforeValidator(_no_bool)
 Optional = BeforeValidator(_none)
 Whole = Annotated[int, Number, Field(ge=0, le=10**9)]
@@ -82,8 +83,8 @@ class Split(Section):
 
 
 def _template(value: str) -> str:
-    if not has_both_fields(value):
-        raise ValueError("{question} is needed once and, after it, {answer} once")
+    if value != "auto" and not has_both_fields(value):
+        raise ValueError("auto is needed, or a text with {question} once and, after it, {answer} once")
     return value
 
 
@@ -91,6 +92,7 @@ class Prompt(Section):
     """`prompt`: how a question and its answer become one text, and which part of it is learned."""
 
     template: Annotated[str, AfterValidator(_template)]
+    system: Annotated[Name | None, Optional]
     loss_on: Literal["answer", "all"]
 
 
@@ -124,7 +126,7 @@ class Model(Section):
 
     base: Name
     revision: Annotated[Name | None, Optional]
-    dropout: Annotated[Annotated[float, Number, Field(ge=0, lt=1)] | None, Optional]
+    dropout: Annotated[Auto | Annotated[float, Number, Field(ge=0, lt=1)] | None, Optional]
     scratch: Scratch
 
     @model_validator(mode="after")
@@ -157,16 +159,16 @@ class Train(Section):
 
     method: Literal["full", "lora"]
     lora: Lora
-    epochs: Count
-    per_device_batch_size: Count
+    epochs: Auto | Count
+    per_device_batch_size: Auto | Count
     gradient_accumulation_steps: Count
     packing: bool
-    learning_rate: Positive
+    learning_rate: Auto | Positive
     lr_schedule: Literal["linear", "cosine", "constant"]
     warmup_ratio: Annotated[float, Number, Field(ge=0, lt=1)]  # Transformers takes 1 and more as a number of steps
     weight_decay: NotNegative
     max_grad_norm: Positive
-    keep: Literal["best", "last"]
+    keep: Literal["auto", "best", "last"]
     early_stopping_patience: Whole
     checkpoint_minutes: Positive
     gradient_checkpointing: bool

@@ -8,7 +8,8 @@ from transformers import PreTrainedTokenizerFast
 from lockstep.artifacts.prompt import Prompt
 from lockstep.generation.engine import Answer, Engine
 from lockstep.generation.sampling import Sampling
-from lockstep.pretrained.tokenizer import encode, opening_ids
+from lockstep.pretrained.prompt_encoder import PromptEncoder
+from lockstep.pretrained.tokenizer import encoder_of
 
 
 @dataclass(slots=True)
@@ -28,6 +29,10 @@ class Assistant:
     sampling: Sampling
     history_turns: int
     name: str
+    prompts: PromptEncoder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prompts = PromptEncoder(encoder_of(self.engine.tokenizer), self.prompt)
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -80,33 +85,32 @@ def prompt_ids(assistant: Assistant, turns: list[Turn], question: str, max_new_t
     Whole turns are left out, the oldest first, until the answer has room; a question too long by itself loses its
     beginning.
     """
-    tokenizer, prompt = assistant.tokenizer, assistant.prompt
-    opening = opening_ids(tokenizer)
-    if prompt.kind == "text" and not opening:
-        opening = [tokenizer.eos_token_id]  # a text begins after the end of another
-    budget = _prompt_budget(assistant, len(opening), max_new_tokens)
-    question_ids = encode(tokenizer, [prompt.question_text(question)])[0]
-    history: list[int] = []
-    for turn in reversed(turns):
-        parts = encode(tokenizer, [prompt.question_text(turn.question), prompt.answer_text(turn.answer)])
-        turn_ids = [*parts[0], *parts[1], tokenizer.eos_token_id]
-        if len(turn_ids) + len(history) + len(question_ids) > budget:
-            break
-        history = turn_ids + history
-    return opening + history + question_ids[-budget:]
+    prompts, budget = assistant.prompts, _prompt_budget(assistant, max_new_tokens)
+    for first in range(len(turns) + 1):
+        shown = [(turn.question, turn.answer) for turn in turns[first:]]
+        if len(ids := _conversation_ids(prompts, shown, question)) <= budget:
+            return ids
+    return prompts.cut_question_ids(question, True, budget)
+
+
+def _conversation_ids(prompts: PromptEncoder, turns: list[tuple[str, str]], question: str) -> list[int]:
+    """Ids of some turns and of the question after them."""
+    questions = [*(asked for asked, _ in turns), question]
+    parts = [*prompts.question_ids(questions[:1]), *prompts.question_ids(questions[1:], is_first=False)]
+    answers = [*prompts.answer_ids([answer for _, answer in turns]), []]
+    return [token for part, answer in zip(parts, answers, strict=True) for token in [*part, *answer]]
 
 
 def num_truncated_tokens(assistant: Assistant, question: str, max_new_tokens: int) -> int:
     """Tokens that prompt_ids cuts off at the beginning of a question."""
-    opening = max(len(opening_ids(assistant.tokenizer)), assistant.prompt.kind == "text")
-    question_ids = encode(assistant.tokenizer, [assistant.prompt.question_text(question)])[0]
-    return max(0, len(question_ids) - _prompt_budget(assistant, opening, max_new_tokens))
+    [ids] = assistant.prompts.question_ids([question])
+    return max(0, len(ids) - _prompt_budget(assistant, max_new_tokens))
 
 
-def _prompt_budget(assistant: Assistant, opening: int, max_new_tokens: int) -> int:
-    """Tokens that history and question may have beside `opening` tokens before them and the answer after them."""
+def _prompt_budget(assistant: Assistant, max_new_tokens: int) -> int:
+    """Tokens that history and question may have beside the answer after them."""
     context = assistant.engine.context
-    return context - min(max_new_tokens, context // 2) - opening
+    return context - min(max_new_tokens, context // 2)
 
 
 def without_leading_blanks(chunks: Iterator[str]) -> Iterator[str]:

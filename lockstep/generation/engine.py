@@ -29,7 +29,7 @@ class Answer:
 
 
 class Engine:
-    """A model ready to generate, in fp32. An answer is the same alone and in a batch, token for token."""
+    """A model ready to generate. An answer is the same alone and in a batch, token for token."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
         self.model = inference_copy(model)

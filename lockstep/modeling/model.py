@@ -15,6 +15,8 @@ from lockstep.pretrained.hub import check_cached_weights
 from lockstep.pretrained.model_folder import check_config, check_weights, restore_remedy
 from lockstep.pretrained.tokenizer import check_vocabulary, save_tokenizer
 
+AUTO_DROPOUT = 0.1  # where the base has places for dropout; Llama has none
+
 transformers_logging.disable_progress_bar()
 
 
@@ -33,7 +35,7 @@ def build_model(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrain
         grow_embeddings(model, len(tokenizer))
     check_vocabulary(tokenizer, model.config)
     if settings.dropout is not None:
-        set_dropout(model, settings.dropout)
+        set_dropout(model, AUTO_DROPOUT if settings.dropout == "auto" else settings.dropout)
     model.config.pad_token_id = tokenizer.pad_token_id
     model.config.eos_token_id = tokenizer.eos_token_id
     return model

@@ -6,11 +6,11 @@ from itertools import chain
 
 import numpy as np
 
-from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Question
 from lockstep.artifacts.rows import Ids, Row, RowBlock
 from lockstep.core.errors import LockstepError
 from lockstep.pretrained.plain_encoding import Encoder
+from lockstep.pretrained.prompt_encoder import PromptEncoder
 
 MIN_QUESTION_SHARE = 4  # a question is never cut to less than max_length / MIN_QUESTION_SHARE tokens
 
@@ -40,9 +40,8 @@ class QuestionTokenizer:
     out; 'error' raises LockstepError. Truncated and dropped rows are listed in `self.overlong_rows`.
     """
 
-    def __init__(self, encoder: Encoder, prompt: Prompt, loss_on: str, max_length: int, overlong: str):
-        self.encoder = encoder
-        self.prompt = prompt
+    def __init__(self, prompts: PromptEncoder, loss_on: str, max_length: int, overlong: str):
+        self.prompts = prompts
         self.loss_on = loss_on
         self.max_length = max_length
         self.overlong = overlong
@@ -53,10 +52,9 @@ class QuestionTokenizer:
 
         Raises LockstepError for an overlong row if `overlong` is 'error', and where the template leaves no room.
         """
-        prompts = self.encoder.encode([self.prompt.question_text(question.question) for question in questions])
-        answers = self.encoder.encode([self.prompt.answer_text(question.answer) for question in questions])
-        for question, prompt_ids, answer_ids in zip(questions, prompts, answers, strict=True):
-            head, tail = self.encoder.opening_ids + prompt_ids, answer_ids + [self.encoder.eos_id]
+        heads = self.prompts.question_ids([question.question for question in questions])
+        tails = self.prompts.answer_ids([question.answer for question in questions])
+        for question, head, tail in zip(questions, heads, tails, strict=True):
             if len(head) + len(tail) > self.max_length:
                 shortened = self._shorten(question, head, tail)
                 if shortened is None:
@@ -67,7 +65,7 @@ class QuestionTokenizer:
     def _shorten(self, question: Question, head: list[int], tail: list[int]) -> tuple[list[int], list[int]] | None:
         """Head and tail cut to max_length tokens together, or None if the row is dropped.
 
-        head, tail: ids of the prompt, and of the answer with end-of-text.
+        head, tail: ids of the prompt, and of the answer with what ends its turn.
         """
         origin = (question.file, question.line)
         if self.overlong == "error":
@@ -79,47 +77,22 @@ class QuestionTokenizer:
         if self.overlong == "drop":
             self.overlong_rows.dropped.append(origin)
             return None
-        head = self._truncate_question(question.question, self.max_length - len(tail))
+        # A prompt is never cut to less than max_length / MIN_QUESTION_SHARE tokens.
+        room = max(self.max_length - len(tail), self.max_length // MIN_QUESTION_SHARE)
+        head = self.prompts.short_question_ids(question.question, room)
         if len(head) + len(tail) <= self.max_length:
             self.overlong_rows.question_truncated.append(origin)
             return head, tail
-        room = self.max_length - len(head) - 1  # a row always ends in end-of-text
-        if room < 1:
+        end = self.prompts.end_ids
+        room = self.max_length - len(head) - len(end)  # a row always ends in end-of-text
+        if room < 0:
             raise LockstepError(
                 f"prompt.template alone takes {len(head)} tokens, and tokenize.max_length is {self.max_length}: "
                 "there is no room for answers.",
                 "Shorten the template, or raise tokenize.max_length.",
             )
         self.overlong_rows.answer_truncated.append(origin)
-        return head, tail[: self._whole_characters(self.prompt.answer_text(question.answer), room)] + tail[-1:]
-
-    def _whole_characters(self, text: str, max_tokens: int) -> int:
-        """The largest number of tokens, up to max_tokens, after which the text is not cut inside a character."""
-        spans = self.encoder.offsets(text)
-        tokens = max_tokens
-        while 0 < tokens < len(spans) and spans[tokens][0] < spans[tokens - 1][1]:
-            tokens -= 1
-        return tokens
-
-    def _truncate_question(self, question: str, room: int) -> list[int]:
-        """Ids of the prompt with the question cut at its end, so that they fit `room` tokens.
-
-        A prompt is never cut to less than max_length / MIN_QUESTION_SHARE tokens.
-        """
-        start, _ = self.prompt.question_span(question)
-        spans = self.encoder.offsets(self.prompt.question_text(question))
-        token_ends = [end for begin, end in spans if start <= begin and end <= start + len(question)]
-        room = max(room, self.max_length // MIN_QUESTION_SHARE)
-        surplus = max(0, len(self.encoder.opening_ids) + len(spans) - room)
-        keep = max(0, len(token_ends) - surplus)
-        while True:
-            shorter = question[: token_ends[keep - 1] - start] if keep else ""
-            ids = self.encoder.opening_ids + self.encoder.encode([self.prompt.question_text(shorter)])[0]
-            if ids and (len(ids) <= room or not keep):
-                return ids
-            if not keep:  # not even the template has a token, but the first target needs a token before it
-                return self.encoder.encode([self.prompt.question_text(question[:1])])[0]
-            keep -= 1
+        return head, tail[: self.prompts.whole_characters(question.answer, room)] + end
 
 
 def encode_texts(encoder: Encoder, texts: list[str]) -> Ids:

@@ -6,13 +6,13 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import LineBatch, Question, Text, line_batches
 from lockstep.artifacts.rows import Ids, RowBlock
 from lockstep.core.parallel import ordered_map
 from lockstep.core.paths import SPLITS, prepared_split
 from lockstep.core.settings import Tokenize
 from lockstep.pretrained.plain_encoding import Encoder
+from lockstep.pretrained.prompt_encoder import PromptEncoder
 from lockstep.tokenization.examples import OverlongRows, QuestionTokenizer, encode_texts, group_texts
 
 SplitBatch = tuple[str, LineBatch]  # a split and some lines of its file
@@ -21,10 +21,10 @@ SplitBatch = tuple[str, LineBatch]  # a split and some lines of its file
 class SplitTokenizer:
     """Tokenizes one split after another, and lists the rows that were truncated or dropped in `overlong_rows`."""
 
-    def __init__(self, encoder: Encoder, prompt: Prompt, loss_on: str, settings: Tokenize) -> None:
-        self.encoder, self.kind, self.block_size = encoder, prompt.kind, settings.block_size
+    def __init__(self, prompts: PromptEncoder, loss_on: str, settings: Tokenize) -> None:
+        self.encoder, self.kind, self.block_size = prompts.encoder, prompts.prompt.kind, settings.block_size
         self.new_question_tokenizer = partial(
-            QuestionTokenizer, encoder, prompt, loss_on, settings.max_length, settings.overlong
+            QuestionTokenizer, prompts, loss_on, settings.max_length, settings.overlong
         )
         self.overlong_rows = OverlongRows()
 

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from transformers.activations import NewGELUActivation
 
+from lockstep.training.fused_llama_layer import can_fuse, fuse
+
 LEVELS = 1 << 16  # a dropout rate is rounded to a multiple of 1 / LEVELS
 
 
@@ -26,12 +28,14 @@ class FastDropout(nn.Dropout):
 
 
 def replace_layers(module: nn.Module, device: str) -> None:
-    """Replace layers in place: on a CPU, dropout by FastDropout; everywhere, GPT-2's GELU of seven operations by
-    torch's single one, which is equal up to rounding."""
+    """Replace layers in place: on a CPU, dropout by FastDropout and a Llama layer by fused_llama_layer's; everywhere,
+    GPT-2's GELU of seven operations by torch's single one, which is equal up to rounding."""
     for name, child in module.named_children():
         if type(child) is nn.Dropout and device == "cpu":
             setattr(module, name, FastDropout(child.p).train(child.training))
         elif type(child) is NewGELUActivation:
             setattr(module, name, nn.GELU(approximate="tanh"))
+        elif device == "cpu" and can_fuse(child):
+            fuse(child)
         else:
             replace_layers(child, device)

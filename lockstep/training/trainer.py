@@ -22,12 +22,12 @@ from lockstep.core.checksums import is_intact
 from lockstep.core.console import say
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import CHECKPOINTS
-from lockstep.core.settings import Train
 from lockstep.modeling.collate import collate
 from lockstep.modeling.device import Hardware
 from lockstep.modeling.distributed import SINGLE_PROCESS, TIMEOUT, ProcessGroup
 from lockstep.modeling.scoring import score_rows
 from lockstep.modeling.stopping import StopRequest
+from lockstep.training.auto_settings import ChosenTrain
 from lockstep.training.callbacks import (
     CHECKPOINTS_KEPT,
     BestWeights,
@@ -54,7 +54,7 @@ class TrainingSetup:
     settings: the section `train` of params.yaml. pad_id: the padding token. folder: where checkpoints go.
     """
 
-    settings: Train
+    settings: ChosenTrain
     hardware: Hardware
     pad_id: int
     seed: int

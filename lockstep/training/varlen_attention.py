@@ -75,7 +75,7 @@ def _short(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, lengths: tuple[int
 
     Padding comes last in a row, so under the causal mask no real query sees it.
     """
-    padding = _padding(lengths)
+    padding = padding_of(lengths)
     heads, size = q.shape[1], q.shape[3]
 
     def pad(part: torch.Tensor) -> torch.Tensor:
@@ -141,7 +141,8 @@ class _Unpad(torch.autograd.Function):
 
 
 @lru_cache(maxsize=64)
-def _padding(lengths: tuple[int, ...]) -> Padding:
+def padding_of(lengths: tuple[int, ...]) -> Padding:
+    """How a group of rows of these lengths, the longest first, is padded."""
     sizes = torch.tensor(lengths)  # (rows,)
     positions = torch.arange(lengths[0])  # (L,)
     starts = sizes.cumsum(0) - sizes  # (rows,)

@@ -35,12 +35,6 @@ def test_question_and_answer_text_together_are_the_template_filled_in(b: str, m:
     assert not prompt.question_text("?").endswith(" ")
 
 
-def test_the_span_of_the_question_holds_the_users_own_words() -> None:
-    prompt = Prompt(template="Ask: {question} - {answer}")
-    start, end = prompt.question_span("Why me?")
-    assert prompt.question_text("Why me?")[start:end] == "Why me?"
-
-
 def test_texts_are_continued_as_they_are() -> None:
     assert Prompt(kind="text").question_text("Once upon a ") == "Once upon a "
 

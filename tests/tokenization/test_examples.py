@@ -11,6 +11,7 @@ from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Question
 from lockstep.artifacts.rows import Row, RowBlock, audit
 from lockstep.core.errors import LockstepError
+from lockstep.pretrained.prompt_encoder import PromptEncoder
 from lockstep.pretrained.tokenizer import encoder_of, train_tokenizer
 from lockstep.tokenization.examples import OverlongRows, QuestionTokenizer, encode_texts, group_texts
 
@@ -24,7 +25,7 @@ def record(question: str, answer: str, line: int = 2) -> Question:
 
 
 def rows_of(*questions: Question, tokens: int = 64, loss_on: str = "answer", overlong: str = "truncate") -> list[Row]:
-    return list(QuestionTokenizer(ENCODER, SHORT, loss_on, tokens, overlong).rows(list(questions)))
+    return list(QuestionTokenizer(PromptEncoder(ENCODER, SHORT), loss_on, tokens, overlong).rows(list(questions)))
 
 
 def decoded(row: Row) -> tuple[str, str]:
@@ -51,19 +52,19 @@ def test_a_special_string_in_an_answer_does_not_end_it() -> None:
 
 
 def test_a_row_that_fits_exactly_is_left_whole() -> None:
-    tokenizer = QuestionTokenizer(ENCODER, SHORT, "answer", 9, "error")
+    tokenizer = QuestionTokenizer(PromptEncoder(ENCODER, SHORT), "answer", 9, "error")
     assert len(next(tokenizer.rows([record("why", "so")])).ids) == 9
 
 
 def test_a_long_question_is_cut_at_its_end_and_the_whole_answer_kept() -> None:
-    tokenizer = QuestionTokenizer(ENCODER, SHORT, "answer", 16, "truncate")
+    tokenizer = QuestionTokenizer(PromptEncoder(ENCODER, SHORT), "answer", 16, "truncate")
     [row] = tokenizer.rows([record("a very long question", "yes, so")])
     assert decoded(row) == ("Qa verA", f" yes, so{END}")
     assert tokenizer.overlong_rows == OverlongRows(question_truncated=[("a.csv", 2)])
 
 
 def test_a_long_answer_is_cut_once_the_question_is_down_to_a_quarter() -> None:
-    tokenizer = QuestionTokenizer(ENCODER, SHORT, "answer", 16, "truncate")
+    tokenizer = QuestionTokenizer(PromptEncoder(ENCODER, SHORT), "answer", 16, "truncate")
     [row] = tokenizer.rows([record("a very long question", "and a very long answer")])
     assert decoded(row) == ("Qa A", f" and a very{END}")
     assert tokenizer.overlong_rows == OverlongRows(answer_truncated=[("a.csv", 2)])
@@ -75,7 +76,7 @@ def test_a_short_question_is_not_cut_for_a_long_answer() -> None:
 
 
 def test_long_rows_are_dropped_if_set_so_and_listed() -> None:
-    tokenizer = QuestionTokenizer(ENCODER, SHORT, "answer", 12, "drop")
+    tokenizer = QuestionTokenizer(PromptEncoder(ENCODER, SHORT), "answer", 12, "drop")
     rows = list(tokenizer.rows([record("why", "so"), record("a long one", "yes", 3), record("and", "no", 4)]))
     assert [decoded(row)[0] for row in rows] == ["QwhyA", "QandA"]
     assert tokenizer.overlong_rows == OverlongRows(dropped=[("a.csv", 3)])
@@ -97,7 +98,7 @@ def test_what_the_tokenizer_puts_first_is_in_every_row() -> None:
     opened = train_tokenizer([], 257, 512)
     opened.backend_tokenizer.post_processor = TemplateProcessing(single=f"{END} $A", special_tokens=[(END, 0)])
     for tokens in (64, 12):
-        [row] = QuestionTokenizer(encoder_of(opened), SHORT, "answer", tokens, "truncate").rows(
+        [row] = QuestionTokenizer(PromptEncoder(encoder_of(opened), SHORT), "answer", tokens, "truncate").rows(
             [record("why is it so", "so")]
         )
         assert row.ids[0] == 0
@@ -113,7 +114,7 @@ def test_what_the_tokenizer_puts_first_is_in_every_row() -> None:
     st.integers(8, 70),
 )
 def test_whatever_the_lengths_a_row_fits_and_ends_in_one_supervised_end_of_text(q: str, a: str, tokens: int) -> None:
-    tokenizer = QuestionTokenizer(ENCODER, SHORT, "answer", tokens, "truncate")
+    tokenizer = QuestionTokenizer(PromptEncoder(ENCODER, SHORT), "answer", tokens, "truncate")
     [row] = tokenizer.rows([record(q, a)])
     assert len(row.ids) <= tokens
     audit([RowBlock.of([row])], 0, "qa")
@@ -180,7 +181,7 @@ def test_the_targets_spell_the_answer_and_one_end_of_text(
 ) -> None:
     tokenizer = BYTES if bytewise else tokenizer
     prompt, encoder = Prompt(template=template), encoder_of(tokenizer)
-    truncating = QuestionTokenizer(encoder, prompt, "answer", max_length, "truncate")
+    truncating = QuestionTokenizer(PromptEncoder(encoder, prompt), "answer", max_length, "truncate")
     [row] = truncating.rows([record(question, answer)])
     audit([RowBlock.of([row])], encoder.eos_id, "qa")
     assert len(row.ids) <= max_length and row.target_start == row.answer_start
@@ -193,5 +194,7 @@ def test_the_targets_spell_the_answer_and_one_end_of_text(
         assert context in {prompt.question_text(question[:end]) for end in range(len(question) + 1)}
     else:
         assert context == prompt.question_text(question)
-        [whole] = QuestionTokenizer(encoder, prompt, "all", max_length, "error").rows([record(question, answer)])
+        [whole] = QuestionTokenizer(PromptEncoder(encoder, prompt), "all", max_length, "error").rows(
+            [record(question, answer)]
+        )
         assert (whole.ids, whole.target_start, whole.answer_start) == (row.ids, 1, row.answer_start)
