@@ -1,6 +1,7 @@
 """When an answer counts as right, by examples made by hand."""
 
 import pytest
+from projects import ROOT
 
 from lockstep.evaluation.right_answers import RIGHT_F1, count_right, is_right
 
@@ -45,3 +46,8 @@ def test_each_word_of_a_short_answer_has_to_occur(answer: str, reference: str, r
 
 def test_right_answers_are_counted() -> None:
     assert count_right([("yes", "yes"), ("no", "yes"), ("so yes", "yes")]) == 2
+
+
+def test_the_page_on_evaluation_states_the_same_rule() -> None:
+    page = " ".join((ROOT / "docs/evaluation.md").read_text(encoding="utf-8").split())
+    assert f"with the answer in your data is {RIGHT_F1} or more (`right_f1`)" in page
