@@ -12,7 +12,7 @@ from lockstep.evaluation.shown_answers import GOES_ON, cut_repetition
     [
         ("The mean of the mean of the mean of the mean of", "The mean of the mean of"),
         ("A loss is a sum. A loss is a sum. A loss is a sum. A loss", "A loss is a sum. A loss is a sum."),
-        ("It is a sum. Or not. It is a sum. Or so. It is a sum. Yes.", "It is a sum. Or not. It is a sum. Or so."),
+        ("It is a sum. Or not. It is a sum. Or so. It is a sum. Or not.", "It is a sum. Or not. It is a sum. Or so."),
         ("First a b c d e a b c d e a b c", "First a b c d e a b c d e"),
         ("no no no no no no no", "no no"),
     ],
@@ -33,6 +33,11 @@ def test_what_comes_a_third_time_is_cut(text: str, shown: str) -> None:
     ],
 )
 def test_other_answers_stay_whole(text: str) -> None:
+    assert cut_repetition(text) == text
+
+
+def test_an_answer_that_finds_its_way_again_stays_whole() -> None:
+    text = "It says that it says that it says that it says that the sample mean is normal."
     assert cut_repetition(text) == text
 
 
