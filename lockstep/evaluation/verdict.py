@@ -63,33 +63,35 @@ def verdict(metrics: dict[str, Any]) -> str:
     Of fewer than MIN_GROUPS independent test rows it claims nothing. Where the loss rose although more answers are
     right, it says both. metrics: those of metrics/evaluate.json.
     """
-    base, tuned, delta = metrics["base"], metrics["tuned"], metrics["delta"]
-    rows = "answers" if metrics["kind"] == "qa" else "texts"
-    path = f"from {number(base['perplexity'])} to {number(tuned['perplexity'])}"
-    if metrics["test_clusters"] < MIN_GROUPS:
-        what = f"test {'question' if metrics['kind'] == 'qa' else 'row'}"
-        few = (
-            f"{metrics['test_clusters']} independent {what}s are" if metrics["test_clusters"] > 1 else f"One {what} is"
-        )
-        return f"{few} too few to show a difference; perplexity of held-out {rows} went {path}."
+    delta, is_qa = metrics["delta"], metrics["kind"] == "qa"
+    subject = f"perplexity of held-out {'answers' if is_qa else 'texts'}"
+    path = f"from {number(metrics['base']['perplexity'])} to {number(metrics['tuned']['perplexity'])}"
+    if (count := metrics["test_clusters"]) < MIN_GROUPS:
+        what = f"test {'question' if is_qa else 'row'}"
+        few = f"{count} independent {what}s are" if count > 1 else f"One {what} is"
+        return f"{few} too few to show a difference; {subject} went {path}."
     bounds = sorted(math.expm1(min(delta[key], 700.0)) for key in ("loss_low", "loss_high"))
-    interval = f"95% interval {signed_percent(bounds[0])} to {signed_percent(bounds[1])}"
-    if delta["loss_high"] < 0:
+    path += f" (95% interval {signed_percent(bounds[0])} to {signed_percent(bounds[1])})"
+    if mood(metrics) == "better":
         share = f"{percent(delta['rows_improved'])} of {metrics['test_rows']:,} rows improved"
-        return f"It got better: perplexity of held-out {rows} fell {path} ({interval}); {share}."
+        return f"It got better: {subject} fell {path}; {share}."
+    if mood(metrics) == "worse":
+        return f"It got worse: {subject} rose {path}."
     if delta["loss_low"] > 0:
         before, after, asked = right_in_all(metrics)
-        rose = f"perplexity of held-out {rows} rose {path} ({interval})"
-        if after > before:
-            return f"More answers are right, {after:,} of {asked:,} where the base has {before:,}, while {rose}."
-        return f"It got worse: {rose}."
-    return f"No difference can be shown: perplexity of held-out {rows} went {path} ({interval})."
+        more = f"More answers are right, {after:,} of {asked:,} where the base has {before:,}"
+        return f"{more}, while {subject} rose {path}."
+    return f"No difference can be shown: {subject} went {path}."
 
 
 def mood(metrics: dict[str, Any]) -> str:
     """'better', 'worse' or 'unsure', as the verdict says it. metrics: those of metrics/evaluate.json."""
-    words = {"It got better": "better", "It got worse": "worse"}
-    return words.get(verdict(metrics).partition(":")[0], "unsure")
+    before, after, _ = right_in_all(metrics)
+    if metrics["test_clusters"] < MIN_GROUPS:
+        return "unsure"
+    if metrics["delta"]["loss_high"] < 0:
+        return "better"
+    return "worse" if metrics["delta"]["loss_low"] > 0 and after <= before else "unsure"
 
 
 def right_in_all(metrics: dict[str, Any]) -> tuple[int, int, int]:

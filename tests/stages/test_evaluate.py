@@ -77,6 +77,16 @@ def test_looking_up_a_known_question_finds_its_row_and_the_new_ones_have_the_fig
         assert {key: new[name][key] for key in OVERLAP} == {key: metrics[name][key] for key in OVERLAP}
 
 
+def test_right_answers_are_printed_first_and_of_nine_test_rows_no_change_is_claimed(
+    after: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    after.run("evaluate")
+    lines = [line.removeprefix("evaluate").strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0].startswith("Right answers: 0 of 3 training questions in their own words, 0 of 4 new (right: ")
+    assert lines[1].startswith("4 new questions are too few to show whether it beats looking up")
+    assert lines[-1].startswith("9 independent test questions are too few to show a difference; perplexity")
+
+
 def test_a_second_evaluation_writes_the_same_bytes(after: Project) -> None:
     before = hashes("metrics")
     after.run("evaluate")
