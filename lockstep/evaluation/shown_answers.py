@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 GOES_ON = " … (goes on repeating)"
 MIN_SENTENCE_WORDS = 3  # of a sentence that counts as repeated
+STALE_WORDS = 20  # words at the end of a text, none of them new, that are repetition though no sentence comes again
 MIN_RUN = 6  # words of a phrase with its rounds: "a very, very, very large set" is none
 LOOSE_END = 3  # words of a third round, cut off by the length limit, that show it to be one
 SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|\n+")
@@ -15,13 +16,16 @@ def cut_repetition(text: str) -> str:
     """The text up to the second occurrence of a sentence or a phrase that then comes again, with GOES_ON after it.
 
     A phrase counts when it is said three times in a row, a sentence of MIN_SENTENCE_WORDS or more words wherever it
-    stands. The text is cut only where the rest brings no new word, the last one aside, which the length limit may have
-    cut off: an answer that finds its way again stays whole.
+    stands. Where there is neither, variations of what was said count, from the third sentence on and STALE_WORDS long.
+    The text is cut only where the rest brings no new word, the last one aside, which the length limit may have cut off:
+    an answer that finds its way again stays whole.
     """
-    for end in sorted([*_phrase_ends(text), *_sentence_ends(text)]):
-        said, rest = (WORD.findall(part.lower()) for part in (text[:end], text[end:]))
-        if set(rest[:-1]) <= set(said):
-            return text[:end].rstrip() + GOES_ON
+    sentences = [match.start() for match in SENTENCE_END.finditer(text)]
+    for ends, least in (([*_phrase_ends(text), *_sentence_ends(text)], 0), (sentences[1:], STALE_WORDS)):
+        for end in sorted(ends):
+            said, rest = (WORD.findall(part.lower()) for part in (text[:end], text[end:]))
+            if set(rest[:-1]) <= set(said) and len(rest) >= least:
+                return text[:end].rstrip() + GOES_ON
     return text
 
 

@@ -36,6 +36,14 @@ def test_other_answers_stay_whole(text: str) -> None:
     assert cut_repetition(text) == text
 
 
+def test_variations_of_what_was_said_are_cut_after_the_second_sentence() -> None:
+    said = "The goal of a search is to find a good key. The key is a good goal of a search."
+    more = " A good search is to find the key. The goal is to find a good search. A key of a search is a good goal"
+    assert cut_repetition(said + more) == said + GOES_ON
+    assert cut_repetition(said + " The search is to find it.") == said + " The search is to find it."
+    assert cut_repetition(said + more + " and then stop here.") == said + more + " and then stop here."
+
+
 def test_an_answer_that_finds_its_way_again_stays_whole() -> None:
     text = "It says that it says that it says that it says that the sample mean is normal."
     assert cut_repetition(text) == text
