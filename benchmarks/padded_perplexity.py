@@ -69,7 +69,7 @@ def prepared_pairs(folder: Path) -> tuple[list[Question], list[Question], list[Q
     (folder / "data/raw/corrections.jsonl").write_text("", encoding="utf-8")
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["data"]["path"] = "data/raw/rows.csv"
-    params["split"] |= {"train": 0.7, "validation": 0.1, "test": 0.2}
+    params["split"] |= {"train": 0.7, "validation": 0.1, "test": 0.2, "reworded": False}
     params["tracking"]["enabled"] = False
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

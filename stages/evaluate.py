@@ -1,4 +1,4 @@
-"""evaluate: the base and the fine-tuned model on the same test rows.
+"""evaluate: the base and the fine-tuned model on the same test rows and the same known, reworded and new questions.
 
 Reads the splits, the base and models/finetuned; writes metrics/evaluate.json, answers.jsonl and samples.md, and the
 curves and charts in metrics/plots. As many processes as train together on this machine share the work.
@@ -40,9 +40,9 @@ def evaluate(params: "Params") -> None:
     from lockstep.core.tracking import track
     from lockstep.evaluation.answers import generate_answers
     from lockstep.evaluation.held_out import read_held_out
-    from lockstep.evaluation.results import answer_lines, answer_texts, evaluation_metrics, write_evidence
+    from lockstep.evaluation.results import answer_lines, evaluation_metrics, with_retrieval, write_evidence
     from lockstep.evaluation.score_models import score_model
-    from lockstep.evaluation.verdict import caveats, verdict
+    from lockstep.evaluation.verdict import caveats, evidence, verdict
     from lockstep.modeling.device import set_up
     from lockstep.modeling.distributed import connect, current_group, disconnect
     from lockstep.modeling.model import build_model, load_model
@@ -69,15 +69,15 @@ def evaluate(params: "Params") -> None:
     disconnect()
     if not processes.is_main:
         return
-    texts = answer_texts(held_out, answers)
-    metrics = evaluation_metrics(held_out, scores, answers, texts, params.evaluate, params.seed)
-    lines = answer_lines(held_out, texts, answers)
+    answered = with_retrieval(held_out, answers)
+    metrics = evaluation_metrics(held_out, scores, answered, params.evaluate, params.seed)
+    lines = answer_lines(held_out.kind, answered)
     write_evidence(metrics, lines, scores, held_out.kind, params.evaluate.show)
     # Any number of processes writes the same figures.
     without = ("train.num_processes", "train.accelerate_config")
     write_provenance("evaluate", stage_provenance("evaluate", folder_files(FINETUNED), without))
     track("evaluate", params, metrics, artifacts=[SAMPLES])
-    for text in [*caveats(metrics), verdict(metrics)]:
+    for text in [*evidence(metrics), *caveats(metrics), verdict(metrics)]:
         say("evaluate", text)
 
 

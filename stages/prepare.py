@@ -1,8 +1,9 @@
 """prepare: your files -> clean rows without duplicates, split so that nothing held out was learnt.
 
 Reads the files of data.path and data.files, and data/raw/corrections.jsonl where data.corrections is true. Writes
-data/prepared/{train,validation,test}.jsonl, rejects.jsonl (every row left out, with file, line and reason),
-leakage.json (what the splits share, counted from their files) and metrics/prepare.json.
+data/prepared/{train,validation,test}.jsonl, reworded.jsonl (for questions: wordings of train rows that are not
+trained), rejects.jsonl (every row left out, with file, line and reason), leakage.json (what the splits share, counted
+from their files) and metrics/prepare.json.
 """
 
 if not __package__:
@@ -17,7 +18,7 @@ def main() -> None:
     from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines
     from lockstep.core.checksums import write_manifest
     from lockstep.core.console import say
-    from lockstep.core.paths import LEAKAGE, PREPARE_METRICS, PREPARED, REJECTS, SPLITS, prepared_split
+    from lockstep.core.paths import LEAKAGE, PREPARE_METRICS, PREPARED, REJECTS, REWORDED, SPLITS, prepared_split
     from lockstep.core.provenance import stage_provenance, write_provenance
     from lockstep.core.settings import load_params
     from lockstep.core.tracking import track
@@ -34,14 +35,17 @@ def main() -> None:
     counts = ReadCounts()
     with whole_folder(PREPARED) as folder:
         rows = read_rows(sources, kind, params.data, counts)
-        names = [source.name for source in sources]
-        cleaned = write_cleaned_rows(rows, folder / "cleaned.jsonl", names, kind, params.data.html)
+        source_names = [source.name for source in sources]
+        cleaned = write_cleaned_rows(rows, folder / "cleaned.jsonl", source_names, kind, params.data.html)
         assignment = assign_splits(cleaned, kind, params.split, params.seed)
-        paths = {split: folder / prepared_split(split).name for split in SPLITS}
-        sizes = write_splits(paths, cleaned, assignment, kind)
+        names = ("train", REWORDED, "validation", "test") if kind == "qa" else SPLITS
+        files = {name: folder / prepared_split(name).name for name in names}
+        paths = {split: files[split] for split in SPLITS}
+        sizes = write_splits(files, cleaned, assignment, kind)
         write_json_lines(folder / REJECTS.name, reject_records(cleaned, assignment))
         cleaned.path.unlink()
         if kind == "qa":
+            # Between the splits only: the reworded questions share clusters and answers with train by design.
             leaks = leakage(paths, kind, params.split.near_duplicate_threshold)
         else:
             result = drop_repeated_paragraphs(paths)

@@ -42,10 +42,11 @@ POSITION_CURVE = PLOTS / "loss_by_position.csv"
 CHARTS = PLOTS / "charts"
 
 SPLITS = ("train", "validation", "test")
+REWORDED = "reworded"  # beside the splits, for questions: wordings held back from train, whose answers it holds
 
 
 def prepared_split(split: str) -> Path:
-    """The JSON Lines file of one split: 'train', 'validation' or 'test'."""
+    """The JSON Lines file of one split, 'train', 'validation' or 'test', or of 'reworded'."""
     return PREPARED / f"{split}.jsonl"
 
 

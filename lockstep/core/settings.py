@@ -73,6 +73,7 @@ class Split(Section):
     validation: Fraction
     test: Fraction
     near_duplicate_threshold: Annotated[float, Number, Field(gt=0, le=1)]
+    reworded: bool
 
     @model_validator(mode="after")
     def _sum_is_one(self) -> "Split":
@@ -182,6 +183,7 @@ class Evaluate(Section):
 
     show: Whole
     generate: Whole
+    generate_known: Whole
     bootstrap_resamples: Annotated[int, Number, Field(ge=100)]
 
 

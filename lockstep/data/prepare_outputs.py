@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lockstep.artifacts.records import Question, Text, write_records
-from lockstep.core.paths import SPLITS
+from lockstep.core.paths import REWORDED, SPLITS
 from lockstep.data.cleaned_rows import CleanedRows, Reject
 from lockstep.data.passages import NEW_DOCUMENT
 from lockstep.data.readers import ReadCounts
-from lockstep.data.splitting import DUPLICATE, MARKED_BAD, Assignment
+from lockstep.data.splitting import DUPLICATE, HELD_BACK, MARKED_BAD, Assignment
 
 MAX_TEXT_CHARS = 1_000_000  # characters of a text from which no further passages are joined to it
 PERCENTILES = (50, 90, 99)
@@ -30,9 +30,13 @@ LEFT_ASIDE = {
 
 
 def write_splits(paths: dict[str, Path], cleaned: CleanedRows, assignment: Assignment, kind: str) -> dict[str, int]:
-    """Write the records of each split, in file order, to its file. Returns the number of records of each split."""
+    """Write the records of each split, in file order, to its file. Returns the number of records of each split.
+
+    paths: the file of each split and, for questions, that of 'reworded'.
+    """
     records = _question_records if kind == "qa" else _text_records
-    in_split = {split: assignment.split == SPLITS.index(split) for split in paths}  # (n,) each
+    number = {split: index for index, split in enumerate(SPLITS)} | {REWORDED: HELD_BACK}
+    in_split = {split: assignment.split == number[split] for split in paths}  # (n,) each
     return {split: write_records(path, records(cleaned, assignment, in_split[split])) for split, path in paths.items()}
 
 
@@ -62,7 +66,7 @@ def prepare_metrics(
 ) -> dict[str, Any]:
     """The metrics of prepare.
 
-    split_sizes: number of records of each split. leaks: as `leakage` gives them.
+    split_sizes: number of records of each split and, for questions, of 'reworded'. leaks: as `leakage` gives them.
     near_duplicates: questions (or passages) that share a cluster with another one. conflicts: questions with more than
     one answer.
     """
@@ -123,7 +127,8 @@ def _summary_line(metrics: dict[str, Any]) -> str:
     left_out += f", {metrics['marked_bad']:,} marked bad" if metrics["marked_bad"] else ""
     repeats = metrics["duplicates_merged"]
     left_out += f", {repeats:,} duplicate{'s' if repeats > 1 else ''} merged" if repeats else ""
-    sizes = ", ".join(f"{split} {count:,}" for split, count in metrics["rows"].items())
+    rows = {split: count for split, count in metrics["rows"].items() if count or split != REWORDED}
+    sizes = ", ".join(f"{split} {count:,}" for split, count in rows.items())
     return f"{metrics['rows_read']:,} {what} read, {metrics['rows_kept']:,} kept{left_out}; {joined}{sizes}"
 
 

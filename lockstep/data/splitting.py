@@ -7,11 +7,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lockstep.core.errors import LockstepError
-from lockstep.core.paths import SPLITS
+from lockstep.core.paths import CORRECTIONS, SPLITS
 from lockstep.core.settings import Split
 from lockstep.data.cleaned_rows import LONG_ANSWER, CleanedRows
 from lockstep.data.leakage import pairs_across
 from lockstep.data.near_duplicates import RowIndices, cluster_rows, merge
+from lockstep.data.rewordings import wordings_to_hold_back
 from lockstep.data.sketches import Sketches
 
 SAME_ANSWER = 0.9  # Jaccard similarity from which two long answers count as the same
@@ -19,6 +20,8 @@ MAX_HELD_OUT_CLUSTER = 30  # rows; larger clusters go to train, as one of them c
 CANDIDATES = 50  # random splits drawn; the one closest to the wanted fractions of rows is taken
 DUPLICATE = -1  # in place of a split: the row repeats an earlier one
 MARKED_BAD = -2  # in place of a split: the row was marked bad in chat, by its last verdict
+TRAIN = 0
+HELD_BACK = len(SPLITS)  # in place of a split: a wording of a train question that is not trained, see rewordings.py
 
 SplitIndices = NDArray[np.int8]  # 0 train, 1 validation, 2 test, as in SPLITS
 Fractions = tuple[float, float, float]  # of train, validation and test
@@ -29,7 +32,7 @@ class Assignment:
     """What becomes of n cleaned rows; each array is (n,).
 
     original: the first row equal to this one, or the row itself. cluster: the first row of its cluster.
-    split: index into SPLITS, or DUPLICATE, or MARKED_BAD.
+    split: index into SPLITS, or HELD_BACK, DUPLICATE or MARKED_BAD.
     """
 
     original: RowIndices
@@ -43,7 +46,7 @@ class Assignment:
 
 
 def assign_splits(cleaned: CleanedRows, kind: str, settings: Split, seed: int) -> Assignment:
-    """Find exact duplicates and clusters among n rows, and split the clusters.
+    """Find exact duplicates and clusters among n rows, split the clusters, and hold back wordings of train questions.
 
     Rows of the same question share a cluster, and so do rows of similar questions (split.near_duplicate_threshold) and
     rows of the same long answer. Raises LockstepError when there are too few rows for the splits.
@@ -62,8 +65,22 @@ def assign_splits(cleaned: CleanedRows, kind: str, settings: Split, seed: int) -
     while kind == "qa" and len(pairs := _divided_pairs(first.sketches, is_kept, split, threshold)):
         cluster = merge(cluster, pairs[:, 0], pairs[:, 1])  # (n,); at least two clusters become one, so this ends
         split = _split_rows(cluster, is_kept, first.keys, settings, seed, kind)  # (n,)
+    if kind == "qa" and settings.reworded:
+        split[_held_back(cleaned, cluster, last, np.flatnonzero(is_kept & (split == TRAIN)))] = HELD_BACK
     split = np.where(is_kept, split, np.where(is_bad, MARKED_BAD, DUPLICATE))  # (n,)
     return Assignment(original, cluster, split.astype(np.int8))
+
+
+def _held_back(cleaned: CleanedRows, cluster: RowIndices, last: RowIndices, train: RowIndices) -> RowIndices:
+    """The train rows to hold back, (held back,). What was marked good or put right in chat is always trained.
+
+    cluster, last: (n,), the cluster of each row and the last row equal to it. train: (train rows,).
+    """
+    arrays = cleaned.arrays
+    is_from_chat = np.array([name == CORRECTIONS.as_posix() for name in cleaned.names])  # (files,)
+    may_go = ~is_from_chat[arrays.file[last[train]]]  # (train rows,)
+    keys = arrays.first.keys[train], arrays.second.keys[train]  # (train rows,) each
+    return train[wordings_to_hold_back(cluster[train], *keys, arrays.id[train], may_go)]
 
 
 def _first_and_last_equal(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> tuple[RowIndices, RowIndices]:

@@ -1,13 +1,15 @@
-"""The test questions that both models answer, and their answers, through the engine that chat uses."""
+"""The questions that both models answer, and their answers, through the engine that chat uses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Question, Record
 from lockstep.core.settings import Generation
+from lockstep.evaluation.question_kinds import NEW
 from lockstep.generation.conversation import Assistant, prompt_ids
 from lockstep.generation.engine import Answer, Engine
 from lockstep.generation.sampling import Sampling
@@ -20,31 +22,36 @@ CONTINUATION = 36  # words that follow them in the text: the reference of the co
 
 @dataclass(frozen=True, slots=True)
 class TestQuestion:
-    """A question for the models, and its answer in the data. For texts: a beginning, and its continuation there."""
+    """A question for the models, and its answer in the data. For texts: a beginning, and its continuation there.
+
+    kind: 'known', 'reworded' or 'new'.
+    """
 
     id: str
     cluster: str
     question: str
     reference: str
+    kind: str = NEW
 
 
-def draw_questions(records: Sequence[Record], count: int) -> list[TestQuestion]:
+def draw_questions(records: Iterable[Record], count: int, kind: str = NEW) -> list[TestQuestion]:
     """The `count` questions of the records with the lowest ids, or all where there are fewer.
 
     Ids are hashes, so this is a random draw. It hardly changes when rows are added, and two revisions share most of it.
+    Records that come one by one are not kept in memory.
     """
-    questions = [question for record in records for question in _questions(record)]
-    return sorted(questions, key=lambda question: question.id)[:count]
+    questions = (question for record in records for question in _questions(record, kind))
+    return nsmallest(count, questions, key=lambda question: question.id)
 
 
-def _questions(record: Record) -> list[TestQuestion]:
+def _questions(record: Record, kind: str) -> list[TestQuestion]:
     """The question of a record. A text gives the beginning of each long paragraph, or else its own beginning."""
     if isinstance(record, Question):
-        return [TestQuestion(record.id, record.cluster, record.question, record.answer)]
+        return [TestQuestion(record.id, record.cluster, record.question, record.answer, kind)]
     paragraphs = [paragraph.split() for paragraph in record.text.split("\n\n")]
     long = [words for words in paragraphs if len(words) >= 2 * BEGINNING] or [record.text.split()]
     return [
-        TestQuestion(f"{record.id}-{number}", record.cluster, *text_sample(" ".join(words)))
+        TestQuestion(f"{record.id}-{number}", record.cluster, *text_sample(" ".join(words)), kind)
         for number, words in enumerate(long)
     ]
 
@@ -80,23 +87,3 @@ def generate_answers(
     own = assistant.engine.generate([prompts[index] for index in order], sampling)
     every = dict(pair for part in processes.all_gather(list(zip(order, own, strict=True))) for pair in part)
     return [every[index] for index in range(len(prompts))]
-
-
-def samples_markdown(samples: Sequence[dict[str, str]], kind: str) -> str:
-    """A Markdown page of answers beside their references. samples: dicts of question, reference, base and tuned."""
-    lines = ["# Sample answers on held-out rows", ""]
-    for number, sample in enumerate(samples, start=1):
-        lines += [f"## {number}. {markdown_line(sample['question'])}", ""]
-        for name, key in (("Reference", "reference"), ("Base", "base"), ("Fine-tuned", "tuned")):
-            lines += [f"**{name}:** {markdown_line(sample[key]) or '*(nothing)*'}", ""]
-    if not samples:
-        unit = "question" if kind == "qa" else "beginning"
-        lines += [f"No {unit} was asked for: evaluate.show is 0.", ""]
-    return "\n".join(lines)
-
-
-def markdown_line(text: str) -> str:
-    """A text of a user or a model as one line, escaped so that Markdown shows it unchanged."""
-    for character in "\\`*_[]<>#|~":
-        text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())

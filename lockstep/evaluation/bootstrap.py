@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CONFIDENCE = 0.95
+MIN_GROUPS = 10  # independent groups; of fewer no interval is told, for they can't stand for others
 DRAWS_AT_ONCE = 1 << 22  # draws held in memory at a time
 
 

@@ -1,4 +1,4 @@
-"""Reads the test split and checks it: prepare counted no leakage, and every row has the right labels."""
+"""Reads what is asked and the test split, and checks it: prepare counted no leakage, and every row has right labels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,21 +12,23 @@ from lockstep.artifacts.row_store import iterate_rows, read_blocks, read_rows
 from lockstep.artifacts.rows import Row, audit
 from lockstep.core.atomic_files import read_json
 from lockstep.core.errors import LockstepError
-from lockstep.core.paths import LEAKAGE, TOKENIZED, prepared_split
+from lockstep.core.paths import LEAKAGE, REWORDED, TOKENIZED, prepared_split
 from lockstep.core.settings import Evaluate
 from lockstep.evaluation.answers import TestQuestion, draw_questions
+from lockstep.evaluation.question_kinds import KNOWN
 from lockstep.evaluation.self_checks import check_leakage
 from lockstep.modeling.distributed import ProcessGroup
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """The test split.
+    """The test split, and the questions of all kinds.
 
     kind: 'qa' or 'text'. rows: the token rows of the test split. clusters: the cluster of each row; None where rows and
     records do not correspond, because they are texts or tokenize dropped some. train_rows: rows spread evenly over the
-    train split, as many as `rows` if it has so many. questions: those that the models answer. leakage: the number of
-    held-out rows that the train split holds too; 0, as read_held_out refuses any other.
+    train split, as many as `rows` if it has so many. questions: those that the models answer, known, reworded and new,
+    each kind by id. leakage: the number of held-out rows that the train split holds too; 0, as read_held_out refuses
+    any other.
     """
 
     kind: str
@@ -47,7 +49,7 @@ def read_held_out(
     settings: Evaluate,
     processes: ProcessGroup,
 ) -> HeldOut:
-    """Read the test split. The first process checks the labels for all.
+    """Read the test split and the questions. The first process checks the labels for all.
 
     kind: 'qa' or 'text'. Raises LockstepError when the split is empty, a label is wrong, prepare counted any leakage,
     or its counts are missing or damaged.
@@ -67,9 +69,22 @@ def read_held_out(
         rows=rows,
         clusters=[record.cluster for record in records] if aligned else None,
         train_rows=list(iterate_rows(train)),
-        questions=draw_questions(records, max(settings.generate, settings.show)),
+        questions=_trained_questions(kind, settings.generate_known)
+        + draw_questions(records, max(settings.generate, settings.show)),
         leakage=check_leakage(read_json(LEAKAGE, "make prepare")),
     )
+
+
+def _trained_questions(kind: str, count: int) -> list[TestQuestion]:
+    """Up to `count` train rows, and as many rewordings that prepare held back. None of texts."""
+    if kind != "qa" or not count:
+        return []
+    files = {KNOWN: "train", REWORDED: REWORDED}
+    return [
+        question
+        for name, file in files.items()
+        for question in draw_questions(iterate_records(prepared_split(file)), count, name)
+    ]
 
 
 def evenly_spread(rows: Sequence[Any], count: int) -> list[int]:

@@ -24,21 +24,25 @@ from lockstep.core.paths import (
     STEP_CURVE,
 )
 from lockstep.core.settings import Evaluate
-from lockstep.evaluation.answers import samples_markdown
+from lockstep.evaluation.answered import Answered, figures_by_kind
 from lockstep.evaluation.charts import binned_curve, learning_curves, learning_rate, row_changes, score_bars
 from lockstep.evaluation.held_out import HeldOut
 from lockstep.evaluation.loss_breakdown import loss_by_length, loss_by_position
 from lockstep.evaluation.memorization import verbatim_metrics
+from lockstep.evaluation.question_kinds import NEW
 from lockstep.evaluation.retrieval_baseline import nearest_questions
+from lockstep.evaluation.right_answers import RIGHT_F1, is_right
+from lockstep.evaluation.samples import samples_markdown
 from lockstep.evaluation.score_models import ModelScores, answer_figures, differences, f1_evidence, loss_evidence
 from lockstep.evaluation.text_metrics import answer_chrf, overlap_metrics, token_f1
 from lockstep.generation.engine import Answer
 
-Answers = dict[str, list[str]]  # 'base', 'tuned' and, for questions, 'retrieval' -> texts
 
+def with_retrieval(held_out: HeldOut, answers: dict[str, list[Answer]]) -> Answered:
+    """The models' answers, and for questions those of the nearest training questions.
 
-def answer_texts(held_out: HeldOut, answers: dict[str, list[Answer]]) -> Answers:
-    """The models' answers as text, and for questions the answers of the nearest training questions."""
+    The nearest to a known question is the training row itself, unless another has the same words.
+    """
     texts = {name: [answer.text.strip() for answer in of_model] for name, of_model in answers.items()}
     if held_out.kind == "qa" and held_out.questions:
         train = [record for record in held_out.training_records() if isinstance(record, Question)]
@@ -46,39 +50,44 @@ def answer_texts(held_out: HeldOut, answers: dict[str, list[Answer]]) -> Answers
             [record.question for record in train], [question.question for question in held_out.questions]
         )
         texts["retrieval"] = [train[index].answer for index in nearest]
-    return texts
+    return Answered(held_out.questions, answers, texts)
 
 
 def evaluation_metrics(
     held_out: HeldOut,
     scores: dict[str, ModelScores],
-    answers: dict[str, list[Answer]],
-    texts: Answers,
+    answered: Answered,
     settings: Evaluate,
     seed: int,
 ) -> dict[str, Any]:
     """The figures of metrics/evaluate.json. docs/evaluation.md says what each of them means.
 
-    scores, answers: those of 'base' and of 'tuned'. texts: see answer_texts.
+    All but those under `questions` are of the test split: of its rows, and of the answers to new questions.
+    scores: those of 'base' and of 'tuned'. answered: see with_retrieval.
     """
-    questions, references = held_out.questions, [question.reference for question in held_out.questions]
-    figures = {name: scores[name].figures | answer_figures(questions, answers[name], held_out.kind) for name in scores}
+    new, bootstrap = answered.of_kind(NEW), (settings.bootstrap_resamples, seed)
+    questions, references, texts = new.questions, new.references, new.texts
+    figures = {
+        name: scores[name].figures | answer_figures(questions, new.answers[name], held_out.kind) for name in scores
+    }
     if questions:
         verbatim = verbatim_metrics({name: texts[name] for name in scores}, references, held_out.training_records())
         figures = {name: figures[name] | verbatim[name] for name in figures}
     base, tuned = (scores[name].answer.scores for name in ("base", "tuned"))
     delta = differences(scores["base"].figures, scores["tuned"].figures)
-    delta |= loss_evidence(base, tuned, held_out.clusters, settings.bootstrap_resamples, seed)
+    delta |= loss_evidence(base, tuned, held_out.clusters, *bootstrap)
     metrics: dict[str, Any] = {
         "kind": held_out.kind,
         "test_rows": len(held_out.rows),
+        "test_clusters": len(set(held_out.clusters or range(len(held_out.rows)))),
         "answered": len(questions),
         "leakage": held_out.leakage,
         **figures,
         "delta": delta,
     }
     if "retrieval" in texts:
-        bootstrap = (settings.bootstrap_resamples, seed)
+        metrics |= {"right_f1": RIGHT_F1, "questions": figures_by_kind(answered, *bootstrap)}
+    if "retrieval" in texts and questions:
         delta |= f1_evidence(questions, texts["base"], texts["tuned"], *bootstrap)
         metrics["retrieval"] = overlap_metrics(texts["retrieval"], references)
         metrics["vs_retrieval"] = f1_evidence(questions, texts["retrieval"], texts["tuned"], *bootstrap)
@@ -86,18 +95,23 @@ def evaluation_metrics(
     return metrics | {"checks": checks}
 
 
-def answer_lines(held_out: HeldOut, texts: Answers, answers: dict[str, list[Answer]]) -> list[dict[str, Any]]:
-    """The lines of metrics/answers.jsonl, one per question.
+def answer_lines(kind: str, answered: Answered) -> list[dict[str, Any]]:
+    """The lines of metrics/answers.jsonl, one per question: the known ones, the reworded, the new.
 
-    Each has the question's id, question and reference, every answer to it, whether the fine-tuned model ended its
-    answer by itself, and that answer's token F1 and chrF.
+    Each has the question's id, kind, question and reference, every answer to it, whether the fine-tuned model ended its
+    answer by itself, whether that answer counts as right, its token F1 and its chrF. Of texts, which have no right
+    answers and are all new, the kind and whether it is right are left out. kind: 'qa' or 'text'.
     """
     lines = []
-    for index, question in enumerate(held_out.questions):
-        answer_of = {name: texts[name][index] for name in texts}
+    for index, question in enumerate(answered.questions):
+        answer_of = {name: texts[index] for name, texts in answered.texts.items()}
+        is_qa = kind == "qa"
         lines.append(
-            {"id": question.id, "question": question.question, "reference": question.reference, **answer_of}
-            | {"ended": answers["tuned"][index].finish_reason == "stop"}
+            {"id": question.id}
+            | ({"kind": question.kind} if is_qa else {})
+            | {"question": question.question, "reference": question.reference, **answer_of}
+            | {"ended": answered.answers["tuned"][index].finish_reason == "stop"}
+            | ({"right": is_right(answer_of["tuned"], question.reference)} if is_qa else {})
             | {"f1": figure(token_f1(answer_of["tuned"], question.reference))}
             | {"chrf": figure(answer_chrf(answer_of["tuned"], question.reference))}
         )
@@ -109,7 +123,7 @@ def write_evidence(
 ) -> None:
     """Write metrics/evaluate.json, answers.jsonl, samples.md, the two curves of the loss and the charts.
 
-    metrics: of evaluation_metrics. lines: of answer_lines; the first `samples` of them go into samples.md.
+    metrics: of evaluation_metrics. lines: of answer_lines; the first `samples` of each kind go into samples.md.
     scores: those of 'base' and of 'tuned'. kind: 'qa' or 'text'.
     Raises LockstepError when a file can't be written, or the curves of training are missing.
     """
@@ -117,7 +131,7 @@ def write_evidence(
     by_length, by_position = loss_by_length(base, tuned), loss_by_position(base, tuned)
     write_json(EVALUATE_METRICS, metrics)
     write_json_lines(ANSWERS, lines)
-    write_text(SAMPLES, samples_markdown(lines[:samples], kind))
+    write_text(SAMPLES, samples_markdown(lines, metrics, samples))
     write_points(LENGTH_CURVE, by_length)
     write_points(POSITION_CURVE, by_position)
     changes = tuned.scores.nll / tuned.scores.targets - base.scores.nll / base.scores.targets  # (rows,) nats per token

@@ -12,10 +12,12 @@ from lockstep.core import renamed
 from lockstep.core.errors import LockstepError
 from lockstep.core.nested import flatten
 from lockstep.core.paths import ANSWERS, EVALUATE_METRICS, METRICS, PARAMS
+from lockstep.evaluation.question_kinds import NEW
 from lockstep.review.revisions import merge_base, read_at, resolve
 
 METRIC_FILES = ("prepare", "tokenize", "train", "evaluate")
 FIXED_QUESTIONS = 10  # most questions whose answers are compared
+RIGHT = ".tuned.right"  # the end of the name of a count of right answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +126,18 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
 
 
 def without_derived(figures: list[Change]) -> list[Change]:
-    """Changes of figures without those that follow from others: differences to the base, and the self-checks."""
-    return [change for change in figures if not change.name.startswith(("evaluate.delta.", "evaluate.checks."))]
+    """Changes of figures without those that follow from others: differences to the base, and the self-checks.
+
+    Of the figures by kind of question the model's right answers stay: three dozen others move with them.
+    """
+    derived = ("evaluate.delta.", "evaluate.checks.", "evaluate.questions.")
+    return [change for change in figures if not change.name.startswith(derived) or change.name.endswith(RIGHT)]
 
 
 def fixed_questions(before: Snapshot, after: Snapshot, count: int = FIXED_QUESTIONS) -> list[FixedQuestion]:
-    """The first questions, by id, that both revisions answered: the same ones as long as the test split keeps them."""
-    ids = sorted(set(before.answers) & set(after.answers))[:count]
+    """The first new questions, by id, that both revisions answered: the same as long as the test split keeps them."""
+    new = {key for key, line in after.answers.items() if line.get("kind", NEW) == NEW}
+    ids = sorted(set(before.answers) & new)[:count]
     return [
         FixedQuestion(
             question=after.answers[key]["question"],

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from lockstep.evaluation.verdict import caveats, number, signed_percent, verdict
+from lockstep.evaluation.question_kinds import KINDS
+from lockstep.evaluation.shown_answers import cut_repetition
+from lockstep.evaluation.verdict import caveats, evidence, number, right_rule, signed_percent, verdict
 from lockstep.export.templating import environment
 from lockstep.review.compare import Change, Comparison, changes, fixed_questions, is_number, without_derived
 from lockstep.review.gates import GateResult, failed
@@ -21,6 +23,7 @@ def comment(comparison: Comparison, gates: list[GateResult], evaluation: dict[st
     before, now = comparison.before, comparison.now
     # Markdown is not escaped: every text of a user passes through `cell` or `plain`.
     templates = environment(TEMPLATES, autoescape=False, cell=cell, plain=plain, value=format_value, delta=delta)
+    templates.filters["shown"] = cut_repetition
     metrics = without_derived(changes(before.metrics, now.metrics))
     metrics.sort(key=lambda change: change.name not in FIRST_FIGURES)
     return templates.get_template("comment.md.j2").render(
@@ -28,6 +31,9 @@ def comment(comparison: Comparison, gates: list[GateResult], evaluation: dict[st
         name=comparison.name,
         verdict=verdict(evaluation),
         caveats=caveats(evaluation),
+        evidence=evidence(evaluation),
+        right_rule=right_rule(evaluation) if evaluation.get("questions") else "",
+        kinds=right_by_kind(comparison),
         leakage=evaluation["leakage"],
         compared=before.is_evaluated,
         gates=gates,
@@ -37,6 +43,25 @@ def comment(comparison: Comparison, gates: list[GateResult], evaluation: dict[st
         params=changes(before.params, now.params),
         questions=fixed_questions(before, now),
     )
+
+
+def right_by_kind(comparison: Comparison) -> list[dict[str, str]]:
+    """Of each kind of question that was asked, how many are answered right, as 'right of asked'.
+
+    By the base, by looking up the nearest question (retrieval), and by the fine-tuned model before and now (tuned).
+    """
+    rows = []
+    for kind in KINDS:
+        key = f"evaluate.questions.{kind}."
+        before, now = (
+            {name.removeprefix(key): value for name, value in snapshot.metrics.items() if name.startswith(key)}
+            for snapshot in (comparison.before, comparison.now)
+        )
+        if now:
+            row = {name: f"{now[f'{name}.right']:,} of {now['count']:,}" for name in ("base", "retrieval", "tuned")}
+            earlier = f"{before['tuned.right']:,} of {before['count']:,}" if before else "–"
+            rows.append(row | {"kind": kind, "before": earlier})
+    return rows
 
 
 def cell(text: Any) -> str:

@@ -15,18 +15,34 @@ from lockstep.core.nested import flatten
 from lockstep.core.paths import ANSWERS, CHARTS, EVALUATE_METRICS, PREPARE_METRICS, TOKENIZE_METRICS, TRAIN_METRICS
 from lockstep.core.settings import load_params
 from lockstep.evaluation.palette import INK, LINE
+from lockstep.evaluation.question_kinds import HEADINGS, KINDS, shown_of_each_kind
+from lockstep.evaluation.right_answers import is_right
+from lockstep.evaluation.shown_answers import cut_repetition
 from lockstep.evaluation.text_metrics import words
-from lockstep.evaluation.verdict import caveats, number, percent, signed_percent, verdict
+from lockstep.evaluation.verdict import (
+    caveats,
+    evidence,
+    mood,
+    number,
+    percent,
+    right_rule,
+    signed_interval,
+    signed_percent,
+    verdict,
+)
 from lockstep.export.templating import environment
 from lockstep.review.compare import Change, changes, read_snapshot, without_derived
 from lockstep.review.revisions import has_commits, resolve
 
 TEMPLATES = Path(__file__).parent / "templates"
-GROUP_SIZE = 10  # most answers in each of the groups best, median and worst
+GROUP_SIZE = 10  # most answers in each of the groups of one kind of question
 MIN_LETTERS = 4  # of a word that is marked if the reference has it too
 CHART_TEXTS = {  # name of a chart -> its title and caption, in the order of the page
     "learning": ("Learning", "Loss after each epoch, on rows it trains on and on validation rows it does not."),
-    "scores": ("Answers beside the references", "Higher is nearer. A model worth having beats the nearest question."),
+    "scores": (
+        "Answers to new questions beside yours",
+        "Higher is nearer. A model worth having beats the answer of the nearest training question.",
+    ),
     "rows": ("Row by row", "How fine-tuning changed the loss of each test row; below the line is better."),
     "length": ("By length", "Loss of held-out rows by the tokens they are scored on."),
     "position": (
@@ -89,7 +105,14 @@ def report_html(facts: Facts) -> str:
     Raises KeyError or jinja2.UndefinedError where a figure is missing.
     """
     templates = environment(
-        TEMPLATES, autoescape=True, number=number, percent=percent, signed=signed_percent, value=format_value
+        TEMPLATES,
+        autoescape=True,
+        number=number,
+        percent=percent,
+        signed=signed_percent,
+        value=format_value,
+        shown=cut_repetition,
+        interval=signed_interval,
     )
     charts = [
         (name, *texts, inline_svg(facts.charts[name], name))
@@ -98,30 +121,51 @@ def report_html(facts: Facts) -> str:
     ]
     return templates.get_template("report.html.j2").render(
         marked=mark_shared_words,
+        is_right=is_right,
         facts=facts,
         kind=facts.prepare["kind"],
         verdict=verdict(facts.evaluate),
-        mood=mood(facts.evaluate["delta"]),
+        mood=mood(facts.evaluate),
+        evidence=evidence(facts.evaluate),
+        right_rule=right_rule(facts.evaluate) if facts.evaluate.get("questions") else "",
+        kinds=KINDS,
         caveats=caveats(facts.evaluate),
         charts=charts,
-        groups=group_by_rank(facts.answers),
+        sections=answer_sections(facts.answers, facts.prepare["kind"]),
         settings=flatten(facts.params),
     )
 
 
-def mood(delta: dict[str, float]) -> str:
-    """'better', 'worse' or 'unsure', by the confidence interval of the change in loss."""
-    return "better" if delta["loss_high"] < 0 else "worse" if delta["loss_low"] > 0 else "unsure"
+Groups = list[tuple[str, list[dict[str, Any]]]]  # title -> lines of metrics/answers.jsonl
 
 
-def group_by_rank(answers: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The best, the median and the worst answers by chrF: at most GROUP_SIZE in each group, and no answer twice."""
+def answer_sections(answers: Sequence[dict[str, Any]], kind: str) -> list[tuple[str, str, Groups]]:
+    """(heading, name of the kind of question, groups) of each kind that was asked; of texts one, without heading.
+
+    kind: 'qa' or 'text'.
+    """
+    yours = "your answers" if kind == "qa" else "your texts"
+    of_kind = shown_of_each_kind(answers, len(answers))
+    return [
+        (HEADINGS[name] if kind == "qa" else "", name, group_by_rank(some, yours)) for name, some in of_kind.items()
+    ]
+
+
+def group_by_rank(answers: Sequence[dict[str, Any]], yours: str = "your answers") -> Groups:
+    """The answers closest to the references, those in between and the farthest, by chrF.
+
+    At most GROUP_SIZE are in each group, and no answer is in two. yours: what the references are called.
+    """
     ordered = sorted(answers, key=lambda line: (-line["chrf"], line["id"]))
     size = min(GROUP_SIZE, len(ordered) // 3)
     if not size:
         return [("All", ordered)] if ordered else []
     middle = (len(ordered) - size) // 2
-    return [("Best", ordered[:size]), ("Median", ordered[middle : middle + size]), ("Worst", ordered[-size:])]
+    return [
+        (f"Closest to {yours}", ordered[:size]),
+        ("In between", ordered[middle : middle + size]),
+        (f"Farthest from {yours}", ordered[-size:]),
+    ]
 
 
 def mark_shared_words(answer: str, reference: str) -> list[tuple[str, bool]]:

@@ -93,9 +93,9 @@ LINE_OF_EPOCHS = SHIPPED[: SHIPPED.index("  epochs: 8")].count("\n") + 1
 FILES: dict[str, tuple[str | bytes, str]] = {
     "a tab": (changed("  epochs: 8", "\tepochs: 8"), f"params.yaml line {LINE_OF_EPOCHS} {NO_YAML}: a tab stands before its text; indent with blanks. Put that line right."),
     "no closing bracket": (changed("seed: 42", "seed: [42"), f"params.yaml line 4 {NO_YAML}: a [ is opened and never closed. Put that line right."),
-    "no closing quote": (changed('  files: "*"', '  files: "*'), f"params.yaml line 28 {NO_YAML}: its indentation does not fit the lines above, or a quote in them is not closed. Put that line right."),
+    "no closing quote": (changed('  files: "*"', '  files: "*'), f"params.yaml line 29 {NO_YAML}: its indentation does not fit the lines above, or a quote in them is not closed. Put that line right."),
     "two colons": (changed("seed: 42", "seed: 42: 43"), f"params.yaml line 4 {NO_YAML}: a colon too many (a text that holds one needs quotes), or wrong indentation. Put that line right."),
-    "a section twice": (changed("prompt:", "split:"), f"params.yaml line 27 {NO_YAML}: split is set twice. Put that line right."),
+    "a section twice": (changed("prompt:", "split:"), f"params.yaml line 28 {NO_YAML}: split is set twice. Put that line right."),
     "a text with a star": (changed('  files: "*"', "  files: *"), f"params.yaml line 8 {NO_YAML}: a text that begins with * or & needs quotes. Put that line right."),
     "a date that can't be": (changed("seed: 42", "seed: 2024-13-45"), f"params.yaml line 4 {NO_YAML}: 2024-13-45 is no date or number. Put that line right."),
     "5,000 digits": (changed("seed: 42", "seed: " + "7" * 5000), f"params.yaml line 4 {NO_YAML}: {37 * '7'}... is no date or number. Put that line right."),

@@ -11,7 +11,7 @@ from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Question, Text
 from lockstep.core.settings import Generation, load_params
 from lockstep.evaluation.answers import TestQuestion as DrawnQuestion
-from lockstep.evaluation.answers import draw_questions, generate_answers, samples_markdown
+from lockstep.evaluation.answers import draw_questions, generate_answers
 
 
 def question_record(number: int, text: str, answer: str) -> Question:
@@ -31,16 +31,12 @@ def test_a_text_gives_a_beginning_from_each_long_paragraph() -> None:
     assert {(len(question.question.split()), len(question.reference.split())) for question in drawn} == {(12, 18)}
 
 
-def test_markup_in_answers_stays_text_in_markdown() -> None:
-    page = samples_markdown([{"question": "<b>#1</b>", "reference": "*x*", "base": "", "tuned": "a|b"}], "qa")
-    assert "\\<b\\>\\#1\\</b\\>" in page
-    assert "\\*x\\*" in page
-    assert "*(nothing)*" in page
-
-
-def test_no_samples_say_which_setting_leaves_them_out() -> None:
-    assert "evaluate.show is 0" in samples_markdown([], "qa")
-    assert "No beginning" in samples_markdown([], "text")
+def test_records_that_come_one_by_one_are_drawn_with_their_kind() -> None:
+    records = (question_record(number, f"q{number}", "a") for number in (7, 3, 9))
+    assert [(drawn.question, drawn.kind) for drawn in draw_questions(records, 2, "known")] == [
+        ("q3", "known"),
+        ("q7", "known"),
+    ]
 
 
 def test_answers_come_in_the_order_of_their_questions(project: Project, model: Any, tokenizer: Any) -> None:

@@ -1,5 +1,6 @@
 """The test split is read only when it can be trusted."""
 
+import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,9 +32,22 @@ def replace_test_rows(blocks: Iterable[RowBlock]) -> None:
 def test_rows_clusters_and_questions_of_the_split_belong_together(after: Project, tokenizer: Any) -> None:
     held_out = read(tokenizer)
     assert len(held_out.rows) == len(held_out.train_rows) == len(held_out.clusters or []) == 9
-    assert len(held_out.questions) == after.params["evaluate"]["generate"]
-    assert {question.cluster for question in held_out.questions} <= set(held_out.clusters or [])
+    new = [question for question in held_out.questions if question.kind == "new"]
+    assert len(new) == after.params["evaluate"]["generate"]
+    assert {question.cluster for question in new} <= set(held_out.clusters or [])
     assert len(list(held_out.training_records())) == after.json("metrics/prepare.json")["rows"]["train"]
+
+
+def test_train_rows_and_rewordings_are_asked_too(after: Project, tokenizer: Any) -> None:
+    train = [json.loads(line) for line in Path("data/prepared/train.jsonl").read_text().splitlines()]
+    Path("data/prepared/reworded.jsonl").write_text(json.dumps(train[0]) + "\n")
+    after.set("evaluate", generate_known=3)
+    asked = [(question.kind, question.id) for question in read(tokenizer).questions]
+    known = [("known", row["id"]) for row in sorted(train, key=lambda row: row["id"])[:3]]
+    assert asked[:4] == [*known, ("reworded", train[0]["id"])]
+    assert {kind for kind, _ in asked[4:]} == {"new"}
+    after.set("evaluate", generate_known=0)
+    assert {question.kind for question in read(tokenizer).questions} == {"new"}
 
 
 def test_where_tokenize_dropped_a_row_no_cluster_is_given_to_another(after: Project, tokenizer: Any) -> None:

@@ -29,6 +29,16 @@ def test_the_card_holds_the_figures_of_the_metrics(after: Project) -> None:
     assert "`data/raw/colours.csv` (questions and answers)" in body
 
 
+def test_the_card_counts_right_answers_by_kind_of_question(after: Project) -> None:
+    _, body = card_parts()
+    questions = after.json("metrics/evaluate.json")["questions"]
+    for kind, figures in questions.items():
+        right = " | ".join(str(figures[name]["right"]) for name in ("base", "tuned", "retrieval"))
+        assert f"| {kind} | {figures['count']} | {right} |" in body
+    assert "is\n0.6 or more" in body
+    assert "Right answers" not in card_of()
+
+
 def test_tables_and_headings_have_empty_lines_around_them(after: Project) -> None:
     lines = card_parts()[1].splitlines()
     for number, line in enumerate(lines[1:], start=1):

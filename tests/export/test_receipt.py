@@ -29,7 +29,7 @@ def under(folder: str) -> dict[str, str]:
 
 def test_it_holds_the_sha256_of_every_file_the_model_was_made_from(after: Project) -> None:
     prepared = under("data/prepared")
-    for name in ("leakage.json", "rejects.jsonl", "manifest.json"):
+    for name in ("leakage.json", "rejects.jsonl", "manifest.json", "reworded.jsonl"):
         del prepared[f"data/prepared/{name}"]
     assert receipt()["data"] == {"data/raw/colours.csv": hashes("data/raw/colours.csv")["."]}
     assert receipt()["splits"] == prepared

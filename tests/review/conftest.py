@@ -22,7 +22,7 @@ def branch(after: Project) -> Project:
     metrics["leakage"] = 0
     after.put("metrics/evaluate.json", json.dumps(metrics))
     lines = [json.loads(line) for line in Path("metrics/answers.jsonl").read_text().splitlines()]
-    lines[0]["tuned"] = "A <b>bold</b> | @answer [x](http://y)"
+    next(line for line in lines if line["kind"] == "new")["tuned"] = "A <b>bold</b> | @answer [x](http://y)"
     after.put("metrics/answers.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     after.set("train", epochs=7)
     commit("second")

@@ -12,7 +12,7 @@ from chromium import running_chromium
 from projects import ROOT, Project
 
 from lockstep.evaluation.charts import binned_curve, learning_curves, row_changes
-from lockstep.review.report import group_by_rank, inline_svg, mark_shared_words
+from lockstep.review.report import answer_sections, group_by_rank, inline_svg, mark_shared_words
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}"
 
@@ -83,14 +83,40 @@ def test_make_lays_the_report_out_last(target: str) -> None:
     assert done.stdout.splitlines()[-1] == "python -m lockstep report"
 
 
-def test_best_median_and_worst_share_no_answer() -> None:
+def test_the_closest_and_the_farthest_share_no_answer() -> None:
     groups = group_by_rank([line(number, float(number)) for number in range(50)])
-    assert [(title, len(lines)) for title, lines in groups] == [("Best", 10), ("Median", 10), ("Worst", 10)]
+    titles = ("Closest to your answers", "In between", "Farthest from your answers")
+    assert [(title, len(lines)) for title, lines in groups] == [(title, 10) for title in titles]
     assert [lines[0]["chrf"] for _, lines in groups] == [49, 29, 9]
     few = group_by_rank([line(number, float(number)) for number in range(7)])
     assert [[one["chrf"] for one in lines] for _, lines in few] == [[6, 5], [4, 3], [1, 0]]
     assert [(title, len(lines)) for title, lines in group_by_rank([line(0, 1.0)])] == [("All", 1)]
     assert group_by_rank([]) == []
+
+
+def test_answers_are_laid_out_by_kind_of_question_and_texts_in_one_section() -> None:
+    lines = [line(number, float(number)) | {"kind": kind} for number, kind in enumerate(["known"] * 3 + ["new"] * 6)]
+    sections = answer_sections(lines, "qa")
+    assert [(heading, name) for heading, name, _ in sections] == [
+        ("Known questions", "known"),
+        ("New questions", "new"),
+    ]
+    assert [len(some) for _, _, groups in sections for _, some in groups] == [1, 1, 1, 2, 2, 2]
+    [(heading, _, groups)] = answer_sections([line(number, 1.0) for number in range(3)], "text")
+    assert (heading, groups[0][0]) == ("", "Closest to your texts")
+
+
+def test_the_page_counts_right_answers_by_kind_states_the_rule_and_cuts_repetition(after: Project) -> None:
+    lines = [json.loads(text) for text in Path("metrics/answers.jsonl").read_text().splitlines()]
+    lines = [{**one, "base": "so it is " * 9, "right": one["kind"] == "known"} for one in lines]
+    Path("metrics/answers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    after.run("report")
+    page = Path("metrics/report.html").read_text(encoding="utf-8")
+    assert "Right is a rule, not a judgement: token F1 of 0.6 or more with your answer" in page
+    assert '<td>known</td><td class="n">3</td><td class="n">0</td><td class="n best">0</td><td class="n">3</td>' in page
+    assert "so it is so it is … (goes on repeating)" in page
+    assert page.count('<span class="right">right</span>') == 3
+    assert page.count('<span class="wrong">not right</span>') == 3
 
 
 def test_words_the_reference_holds_are_marked() -> None:

@@ -44,14 +44,15 @@ def test_folder_holds_exactly_these_files(project: Project) -> None:
     project.put("data.csv", csv_of(faq(9)))
     project.run()
     assert sorted(path.name for path in Path("data/prepared").iterdir()) == [
-        "leakage.json", "manifest.json", "rejects.jsonl", "test.jsonl", "train.jsonl", "validation.jsonl",
+        "leakage.json", "manifest.json", "rejects.jsonl", "reworded.jsonl", "test.jsonl", "train.jsonl",
+        "validation.jsonl",
     ]  # fmt: skip
     assert not Path("data/prepared.partial").exists()
 
 
 def test_five_rows_fill_three_splits(project: Project) -> None:
     project.put("data.csv", csv_of(faq(5)))
-    assert sorted(project.run()["rows"].values()) == [1, 1, 3]
+    assert project.run()["rows"] == {"train": 3, "reworded": 0, "validation": 1, "test": 1}
 
 
 def test_no_split_holds_what_another_learnt(project: Project) -> None:
@@ -66,15 +67,63 @@ def test_no_split_holds_what_another_learnt(project: Project) -> None:
     project.put("data.csv", csv_of([*rows, *again, *long]))
     metrics = project.run()
     assert metrics["leakage"] == {"questions": 0, "answers": 0, "near_duplicates": 0}
-    records_by_id = {
-        row["id"]: (split, row["cluster"]) for split in ("train", "validation", "test") for row in project.rows(split)
-    }
+    splits = {"train": "train", "reworded": "train", "validation": "validation", "test": "test"}
+    records_by_id = {row["id"]: (split, row["cluster"]) for file, split in splits.items() for row in project.rows(file)}
     assert len(records_by_id) == metrics["rows_kept"] == 320
     splits_of: dict[str, set[str]] = {}
     for split, cluster in records_by_id.values():
         splits_of.setdefault(cluster, set()).add(split)
     assert all(len(names) == 1 for names in splits_of.values())
     assert metrics["clusters"] == len(splits_of) == 151
+
+
+def reworded_pairs(project: Project) -> list[tuple[str, str]]:
+    """A hundred questions in two wordings each; data.csv holds them."""
+    rows = faq(100)
+    again = [(question.replace("What colour has", "Tell me: what colour does"), answer) for question, answer in rows]
+    project.put("data.csv", csv_of([*rows, *again]))
+    return [*rows, *again]
+
+
+def test_wordings_held_back_have_a_trained_answer_and_words_that_are_in_no_split(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reworded_pairs(project)
+    metrics = project.run()
+    train, reworded = project.rows("train"), project.rows("reworded")
+    assert len(reworded) == metrics["rows"]["reworded"] == (len(train) + len(reworded)) // 10
+    trained = {(row["cluster"], row["answer"]) for row in train}
+    assert all((row["cluster"], row["answer"]) in trained for row in reworded)
+    asked = {row["question"] for split in ("train", "validation", "test") for row in project.rows(split)}
+    assert not asked & {row["question"] for row in reworded}
+    assert metrics["leakage"] == {"questions": 0, "answers": 0, "near_duplicates": 0}
+    sizes = metrics["rows"]
+    assert f"train {sizes['train']}, reworded {sizes['reworded']}, validation " in capsys.readouterr().out
+
+
+def test_without_rewordings_all_of_them_are_trained(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    reworded_pairs(project)
+    held_back = project.run()["rows"]["reworded"]
+    train = {row["id"] for row in project.rows("train") + project.rows("reworded")}
+    project.set("split", reworded=False)
+    capsys.readouterr()
+    assert (held_back > 0, project.run()["rows"]["reworded"], project.rows("reworded")) == (True, 0, [])
+    assert {row["id"] for row in project.rows("train")} == train
+    assert "reworded" not in capsys.readouterr().out
+
+
+def test_a_row_marked_good_or_put_right_in_chat_is_always_trained(project: Project) -> None:
+    rows = reworded_pairs(project)
+    project.run()
+    first, second = project.rows("reworded")[:2]
+    lines = [{"question": first["question"], "answer": first["answer"], "verdict": "good"}]
+    lines += [{"question": f"Tell me, {rows[0][0]}", "answer": rows[0][1], "verdict": "fixed"}]
+    Path("data/raw/corrections.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    project.set("data", corrections=True)
+    project.run()
+    held_back = {row["question"] for row in project.rows("reworded")}
+    assert not held_back & {line["question"] for line in lines}
+    assert second["question"] in held_back
 
 
 def test_exact_duplicates_alone_leave_nothing_that_counts_as_leaked(project: Project) -> None:

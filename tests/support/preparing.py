@@ -53,8 +53,9 @@ class Project:
         return [json.loads(line) for line in text.splitlines()]
 
     def everything(self) -> list[dict[str, Any]]:
-        """The rows of all splits, in the order of their lines."""
-        rows = self.rows("train") + self.rows("validation") + self.rows("test")
+        """The rows of all splits and the reworded ones, in the order of their lines."""
+        names = ("train", "reworded", "validation", "test")
+        rows = [row for name in names if Path(f"data/prepared/{name}.jsonl").exists() for row in self.rows(name)]
         return sorted(rows, key=lambda row: (row["file"], row["line"]))
 
 

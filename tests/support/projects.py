@@ -26,7 +26,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "tokenize": {"max_length": 64, "block_size": 32},
     "device": {"name": "cpu", "precision": "fp32", "threads": 1},
     "train": {"epochs": 2, "per_device_batch_size": 8, "learning_rate": 0.01},
-    "evaluate": {"show": 2, "generate": 4, "bootstrap_resamples": 100},
+    "evaluate": {"show": 2, "generate": 4, "generate_known": 3, "bootstrap_resamples": 100},
     "generation": {"max_new_tokens": 8},
     "tracking": {"enabled": False},
 }
