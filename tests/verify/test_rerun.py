@@ -63,7 +63,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dvc("init", "--quiet")
         files = {"dvc.yaml": PIPELINE, "stages/prepare.py": PREPARE, "stages/train.py": TRAIN, "data/raw/a.csv": "a"}
         files["params.yaml"] = (ROOT / "params.yaml").read_text(encoding="utf-8")
-        files["models/base/config.json"] = "{}"
         files[".gitignore"] = "/data/prepared\n/models/finetuned\nsecret*\n"
         for name, content in files.items():
             put(name, content)
