@@ -91,7 +91,7 @@ def clone_commit(commit: str, folder: Path) -> Path:
 def copy_base(base: str, project: Path) -> None:
     """Copy a base that is whole here into the clone, where it would be fetched again; git's own is made there anew."""
     folder = base_path(base)
-    if not is_pretrained(base) or not is_intact(folder):
+    if not is_pretrained(base) or not is_intact(folder) or (project / folder).exists():
         return
     origin = base_origin(base)
     if origin["source"] in ("folder", "gguf") and (project / origin["from"]).exists():
