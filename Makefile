@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 OUTS := data/prepared data/tokenized models/finetuned models/export
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro prepare tokenize train evaluate export verify restore recheck chat serve preset metrics plots report \
+.PHONY: help setup repro base prepare tokenize train evaluate export verify restore recheck chat serve preset metrics plots report \
         gate compare dag mlflow torture test test-all lint format typecheck check lock bench profile clean clean-all
 
 help:  ## list the targets
@@ -28,6 +28,9 @@ repro: setup  ## run what has changed, from data to exported model
 	@dvc repro
 	@python -m lockstep report
 
+base: setup  ## list the bases, fetch one (make base NAME=...) or add yours (NAME=mine FROM=folder, .gguf file or Hub id; FORCE=1)
+	@python -m lockstep base $(if $(NAME),"$(NAME)") $(if $(FROM),--from "$(FROM)") $(if $(FORCE),--force)
+
 prepare tokenize train evaluate export: setup  ## one stage and those before it, where they changed
 	@dvc repro $@
 	@$(if $(filter evaluate export,$@),python -m lockstep report)
@@ -38,7 +41,7 @@ restore: recheck  ## bring back data, model and metrics of the last commit; para
 	@dvc checkout --force $(OUTS) || { echo "Not in DVC's cache any more: \`dvc pull\` fetches it, \`make repro\` makes it again." >&2; exit 1; }
 
 recheck: setup  ## make DVC hash every byte again: `make recheck repro` finds and mends what changed on the disk
-	@for folder in "$$(dvc cache dir)/files" $(OUTS); do \
+	@for folder in "$$(dvc cache dir)/files" models/bases $(OUTS); do \
 	  if [ -d "$$folder" ]; then find "$$folder" -type f -exec chmod u+w {} + -exec touch {} +; fi; done
 
 verify: setup  ## run the last commit again in a clone elsewhere: do the same bits come out? KEEP=1 leaves the clone
@@ -114,5 +117,5 @@ profile: setup  ## profile a training step: profile/trace.json and the twenty mo
 clean:  ## remove what the stages made (kept in DVC's cache)
 	@rm -rf $(OUTS) dvc_plots htmlcov .coverage
 
-clean-all: clean  ## also .venv, DVC's cache, checkpoints and the tracker
-	@rm -rf $(VENV) .lock .dvc/cache .dvc/tmp .checkpoints mlflow.db mlartifacts mlruns
+clean-all: clean  ## also .venv, fetched bases, DVC's cache, checkpoints and the tracker
+	@rm -rf $(VENV) models/bases .lock .dvc/cache .dvc/tmp .checkpoints mlflow.db mlartifacts mlruns

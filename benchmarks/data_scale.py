@@ -9,7 +9,9 @@ OUT.json holds already is not run again. Prints the tables for docs/performance.
 import argparse
 import json
 import math
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -57,7 +59,10 @@ def make_project(folder: Path, size: Size) -> Path:
     params["tracking"]["enabled"] = False
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     shutil.copy(ROOT / "dvc.yaml", folder)
-    shutil.copytree(ROOT / "models/base", folder / "models/base", dirs_exist_ok=True)
+    shutil.copytree(ROOT / "models/tiny", folder / "models/tiny", dirs_exist_ok=True)
+    shutil.copy(ROOT / "models/bases.yaml", folder / "models/bases.yaml")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-m", "stages.base"], cwd=folder, env=environment, check=True)
     return data
 
 
@@ -70,7 +75,7 @@ def measure(step: str, folder: Path, data: Path) -> dict[str, Any]:
         "prepare": [*python, "benchmarks.timed_stage", str(timings), "prepare", CLUSTERING],
         "tokenize": [*python, "stages.tokenize"],
         "train, to its first step": [*python, "benchmarks.first_step"],
-        "pandas and datasets.map": [*python, "benchmarks.plain_tokenize", str(data), "models/base", "plain"],
+        "pandas and datasets.map": [*python, "benchmarks.plain_tokenize", str(data), "models/tiny", "plain"],
     }
     result: dict[str, Any] = asdict(watched(commands[step], folder, environment))
     if step == "prepare":

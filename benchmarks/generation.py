@@ -1,6 +1,6 @@
 """Speed of text generation: this pipeline's engine beside Transformers' own ways, on one model and the same questions.
 
-    python -m benchmarks.generation OUT.json [--models models/base 82M] [--questions 64] [--tokens 60] [--rounds 3]
+    python -m benchmarks.generation OUT.json [--models models/tiny 82M] [--questions 64] [--tokens 60] [--rounds 3]
         [--page]
 
 All decode greedily in fp32 with the same limit of tokens; their answers are compared token by token. `82M` is
@@ -69,7 +69,7 @@ class Watch:
 def load(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A model in fp32 and a tokenizer. For a shape of random weights the embedded base's tokenizer spells the
     prompts."""
-    folder = ROOT / (name if name != "82M" else "models/base")
+    folder = ROOT / (name if name != "82M" else "models/tiny")
     tokenizer = load_tokenizer(folder, name)
     if name != "82M":
         return load_model(folder, name), tokenizer
@@ -222,7 +222,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--models", nargs="+", default=["models/base", "82M"])
+    parser.add_argument("--models", nargs="+", default=["models/tiny", "82M"])
     parser.add_argument("--questions", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=60, help="of an answer at most")
     parser.add_argument("--rounds", type=int, default=3)

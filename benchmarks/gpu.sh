@@ -19,9 +19,9 @@ measure() {
 RECIPES="usual lockstep"
 if "$PYTHON" -c "import trl" 2>/dev/null; then RECIPES="usual trl lockstep"; fi
 if [ "${2:-}" = toy ]; then
-  SHAPES=toy DEVICE=cpu TOKENS=512 BATCH=8 ROWS=16 STEPS=4 GENERATION="--models models/base --questions 8 --tokens 8"
+  SHAPES=toy DEVICE=cpu TOKENS=512 BATCH=8 ROWS=16 STEPS=4 GENERATION="--models models/tiny --questions 8 --tokens 8"
 else
-  SHAPES="124M 355M" DEVICE=cuda TOKENS=16384 BATCH=32 ROWS=640 STEPS=12 GENERATION="--models models/base 82M"
+  SHAPES="124M 355M" DEVICE=cuda TOKENS=16384 BATCH=32 ROWS=640 STEPS=12 GENERATION="--models models/tiny 82M"
   nvidia-smi >"$OUT/nvidia-smi.txt" || true
 fi
 # shellcheck disable=SC2086  # lists

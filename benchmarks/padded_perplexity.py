@@ -30,7 +30,7 @@ from lockstep.modeling.scoring import score_rows
 from lockstep.pretrained.tokenizer import encode, load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = ROOT / "models/base"
+BASE = ROOT / "models/tiny"
 SMALL_TALK = ROOT / "data/raw/small_talk.csv"
 PAIRS, COPIES, LENGTH, BATCH = 51, 300, 128, 16
 CPU = Hardware("cpu", "fp32", 1)
@@ -43,7 +43,7 @@ def main() -> None:
     steps = parser.parse_args().steps
     with tempfile.TemporaryDirectory() as folder:
         pairs, train, held_out = prepared_pairs(Path(folder))
-    tokenizer = load_tokenizer(BASE, "models/base")
+    tokenizer = load_tokenizer(BASE, "models/tiny")
     for name, learnt, tested in (("random split of the rows", pairs, pairs), ("prepare's split", train, held_out)):
         model = fine_tuned(rows_of(learnt, tokenizer), tokenizer.eos_token_id, steps)
         rows = rows_of(tested, tokenizer)
@@ -106,7 +106,7 @@ def fine_tuned(rows: list[dict[str, Any]], pad: int, steps: int) -> Any:
     """The base after `steps` steps on rows drawn at random, as often as the file repeats them."""
     torch.manual_seed(0)
     draw = random.Random(0)
-    model = load_model(BASE, "models/base").train()
+    model = load_model(BASE, "models/tiny").train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4)
     for _ in range(steps):
         loss = padded_loss(model, draw.choices(rows, k=BATCH), pad)

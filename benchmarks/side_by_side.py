@@ -40,11 +40,11 @@ def lay_out(folder: Path, shape: str, rows: list[dict[str, str]], settings: dict
 
     from benchmarks.training_step import make_model
 
-    tokenizer = AutoTokenizer.from_pretrained("models/base")
+    tokenizer = AutoTokenizer.from_pretrained("models/tiny")
     tokenizer.save_pretrained(folder / "model")
     torch.manual_seed(0)
     if shape == "base":
-        model = AutoModelForCausalLM.from_pretrained("models/base", dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained("models/tiny", dtype=torch.float32)
     else:
         model = make_model(shape, "cpu")
         model.config.bos_token_id = model.config.eos_token_id = tokenizer.eos_token_id

@@ -39,9 +39,10 @@ def main() -> None:
     if prompt.kind == "qa":
         opening = [] if prompt.special_tokens else opening_ids(tokenizer)  # a chat template names it itself
         tokenizer.chat_template = prompt.chat_template(tokenizer.eos_token, tokenizer.decode(opening))
+    before = read_provenance()
     card = model_card(
         title=(params.export.hub_repo or "lockstep-model").rpartition("/")[2],
-        base=params.model.base,
+        base=before["train"]["base_origin"],
         data=params.data.path,
         prompt=prompt,
         evaluate=read_json(EVALUATE_METRICS, "make evaluate"),
@@ -52,7 +53,7 @@ def main() -> None:
         save_model(model, tokenizer, folder, generation_config(params.generation, tokenizer))
         write_prompt(folder, prompt)
         write_text(folder / "README.md", card)
-        write_json(folder / RECEIPT.name, make_receipt(folder, {**read_provenance(), "export": provenance}))
+        write_json(folder / RECEIPT.name, make_receipt(folder, {**before, "export": provenance}))
     write_provenance("export", provenance)
     where = str(EXPORT)
     if params.export.push_to_hub:

@@ -41,7 +41,7 @@ def main() -> None:
     configure_logging()
     set_model_threads(arguments.threads)
     from lockstep.chat.load_export import load_exported
-    from lockstep.pretrained.base import resolve_base
+    from lockstep.pretrained.base import resolve_model
     from lockstep.server.app import create_app
     from lockstep.server.capacity import batch_size_in_memory
     from lockstep.server.card_markdown import read_card
@@ -50,7 +50,7 @@ def main() -> None:
     from lockstep.server.waitress_server import WebServer, serve_until
 
     assistant = load_exported(arguments.model, arguments.revision)
-    card = read_card(resolve_base(arguments.model, arguments.revision))
+    card = read_card(resolve_model(arguments.model, arguments.revision))
     max_batch_size = min(arguments.max_batch_size, batch_size_in_memory(assistant))
     scheduler = Scheduler(assistant.engine, max_batch_size, arguments.queue)
     service = Service(assistant, scheduler, arguments.seconds, int(time.time()))

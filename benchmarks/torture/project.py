@@ -113,8 +113,8 @@ def lay_out(folder: Path, count: int) -> None:
         shutil.copytree(ROOT / code, folder / code, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "Makefile", ".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, folder / name)
-    (folder / "models" / "base").mkdir(parents=True)
-    (folder / "models" / "base" / "README.md").write_text("The weights of this project begin at random.\n")
+    (folder / "models").mkdir()
+    shutil.copy(ROOT / "models" / "bases.yaml", folder / "models" / "bases.yaml")
     (folder / "data" / "raw").mkdir(parents=True)
     (folder / "data" / "raw" / "paint.csv").write_text("question,answer\n" + rows(0, count))
     (folder / "data" / "raw" / "corrections.jsonl").write_text("")

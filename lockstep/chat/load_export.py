@@ -43,12 +43,12 @@ def load_assistant(model: str, revision: str | None = None) -> "Assistant":
     from lockstep.generation.engine import Engine
     from lockstep.generation.sampling import Sampling
     from lockstep.modeling.model import load_model
-    from lockstep.pretrained.base import resolve_base
+    from lockstep.pretrained.base import resolve_model
     from lockstep.pretrained.chat_template import AUTO, prompt_of
     from lockstep.pretrained.model_folder import check_generation_config
     from lockstep.pretrained.tokenizer import load_tokenizer
 
-    folder = resolve_base(model, revision)
+    folder = resolve_model(model, revision)
     check_generation_config(folder, model)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load_model(folder, model).to(device)  # type: ignore[arg-type]

@@ -10,9 +10,10 @@ from lockstep.core.errors import run_command
 def main() -> None:
     """Check settings, inputs and dvc.lock. Raises LockstepError if one is wrong or another DVC runs here."""
     command_parser("lockstep check", __doc__).parse_args()
+    from lockstep.bases.catalogue import resolve
     from lockstep.core.settings import load_params
     from lockstep.data.sources import sources_of
-    from lockstep.pretrained.base import local_inputs, resolve_base
+    from lockstep.pretrained.base import is_pretrained
     from lockstep.pretrained.hub import check_push
     from lockstep.review.gates import refuse_old_names
     from lockstep.verify.dvc_lock_check import check_lock
@@ -23,8 +24,8 @@ def main() -> None:
     check_dvc_is_free()
     check_lock()
     sources_of(params.data)
-    if local_inputs(params.model.base):  # else it could take a download
-        resolve_base(params.model.base, params.model.revision)
+    if is_pretrained(params.model.base):
+        resolve(params.model.base, params.model.revision)
     if params.export.push_to_hub:
         check_push(params.export.hub_repo)
 

@@ -18,6 +18,9 @@ LEAKAGE = PREPARED / "leakage.json"
 TOKENIZED = Path("data/tokenized")
 TOKENIZER = TOKENIZED / "tokenizer"
 
+BASE_CATALOGUE = Path("models/bases.yaml")
+BASES = Path("models/bases")  # a folder for each base, named as in the catalogue or as on the Hub
+
 FINETUNED = Path("models/finetuned")
 EXPORT = Path("models/export")
 RECEIPT = EXPORT / "receipt.json"

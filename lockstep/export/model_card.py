@@ -1,5 +1,6 @@
 """The model card: what the export is, what it was made from, and how well it does."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ from jinja2 import UndefinedError
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import EVALUATE_METRICS, TRAIN_METRICS, shown_path
 from lockstep.export.templating import environment
-from lockstep.pretrained.base import base_kind
 
 TEMPLATES = Path(__file__).parent / "templates"
 LABELS = {  # figures of the card's table
@@ -27,23 +27,22 @@ INDEXED = {  # figures of the model-index, where the Hub looks for them; all but
 }
 
 
-def model_card(title: str, base: str, data: str, **facts: Any) -> str:
+def model_card(title: str, base: Mapping[str, Any], data: str, **facts: Any) -> str:
     """The card in Markdown, with front matter for the Hub.
 
-    title: the model's name. base, data: model.base and data.path of params.yaml. facts: prompt (Prompt), and the
-    metrics evaluate and train. The card holds no secret, time or host, and of a path that leaves the project only the
-    last name. Raises LockstepError where a figure is missing.
+    title: the model's name. base: where it is from, see base_origin. data: data.path of params.yaml. facts: prompt
+    (Prompt), and the metrics evaluate and train. The card holds no secret, time or host, and of a path that leaves the
+    project only the last name. Raises LockstepError where a figure is missing.
     """
-    origin = base_kind(base)
     shown_data = shown_path(data)
     templates = environment(TEMPLATES, autoescape=False, code=lambda text: "`" + str(text).replace("`", "'") + "`")
     try:
         text = templates.get_template("card.md.j2").render(
             title=title,
-            base=shown_path(base),
-            origin=origin,
+            base=base,
             data=shown_data,
             kind="questions and answers" if facts["prompt"].kind == "qa" else "plain texts",
+            licence=f", licence {base['licence']}" if base.get("licence", "unknown") != "unknown" else "",
             labels=LABELS,
             **facts,
         )
@@ -52,7 +51,7 @@ def model_card(title: str, base: str, data: str, **facts: Any) -> str:
             f"{EVALUATE_METRICS} or {TRAIN_METRICS} is damaged: {error}.", "Run `make evaluate` to make them again."
         ) from None
     front_matter = ModelCardData(
-        base_model=base if origin == "hub" else None,  # the Hub takes nothing but ids of its own here
+        base_model=base["from"] if base["source"] == "hub" else None,  # the Hub takes nothing but ids of its own here
         library_name="transformers",
         pipeline_tag="text-generation",
         tags=["lockstep"],

@@ -34,6 +34,7 @@ def make_receipt(folder: Path, stages: Mapping[str, Mapping[str, Any]]) -> dict[
         "splits": stages["tokenize"]["inputs"],
         "tokens": train["inputs"],
         "base": train["base"],
+        "base_origin": train["base_origin"],
         "code": _merge(stages, "code"),
         "params": _merge(stages, "params"),
         "hardware": train["hardware"],

@@ -10,8 +10,7 @@ from transformers.utils import logging as transformers_logging
 from lockstep.core.console import warn
 from lockstep.core.errors import LockstepError
 from lockstep.core.settings import Generation, Model
-from lockstep.pretrained.base import is_pretrained, resolve_base
-from lockstep.pretrained.hub import check_cached_weights
+from lockstep.pretrained.base import base_folder, is_pretrained
 from lockstep.pretrained.model_folder import check_config, check_weights, restore_remedy
 from lockstep.pretrained.tokenizer import check_vocabulary, save_tokenizer
 
@@ -29,9 +28,8 @@ def build_model(settings: Model, tokenizer: PreTrainedTokenizerFast) -> PreTrain
     if not is_pretrained(settings.base):
         model = _from_scratch(settings, tokenizer)
     else:
-        folder = resolve_base(settings.base, settings.revision)
-        check_cached_weights(folder, settings.base)
-        model = load_model(folder, settings.base)
+        folder = base_folder(settings.base)
+        model = load_model(folder, str(folder))
         grow_embeddings(model, len(tokenizer))
     check_vocabulary(tokenizer, model.config)
     if settings.dropout is not None:

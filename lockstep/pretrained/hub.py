@@ -38,7 +38,7 @@ def download(base: str, revision: str | None) -> Path:
         raise LockstepError(f"The Hub has no {name}.", "Put model.revision right, or set it to none.") from None
     except (RepositoryNotFoundError, HFValidationError):
         raise LockstepError(
-            f"model.base = {base}: no folder here and no model on the Hub has this name.",
+            f"No folder here and no model on the Hub has the name {base}.",
             "Check the spelling; a private model needs HF_TOKEN.",
         ) from None
     except Exception as error:  # networks fail in many ways, and each client version names them anew
@@ -48,7 +48,7 @@ def download(base: str, revision: str | None) -> Path:
             ) from None
         raise LockstepError(
             f"{name} is not in the cache and the Hub can't be reached ({type(error).__name__}).",
-            "Go online once, or set model.base to models/base, which needs no network.",
+            "Go online once, or `make preset NAME=tiny`, which needs no network.",
         ) from None
 
 

@@ -9,7 +9,7 @@ from lockstep.artifacts.records import Question, iterate_records
 from lockstep.core.errors import LockstepError
 from lockstep.core.paths import prepared_split
 from lockstep.core.settings import Model, Tokenize
-from lockstep.pretrained.base import is_pretrained, resolve_base
+from lockstep.pretrained.base import base_folder, is_pretrained
 from lockstep.pretrained.tokenizer import (
     check_vocabulary,
     context_length,
@@ -39,9 +39,9 @@ def base_tokenizer(model: Model, settings: Tokenize) -> tuple[PreTrainedTokenize
         vocabulary, context = len(tokenizer), model.scratch.context
         set_pad_token(tokenizer, settings.pad_token)
     else:
-        folder = resolve_base(model.base, model.revision)
-        config = load_config(folder, model.base)
-        tokenizer = load_tokenizer(folder, model.base)
+        folder = base_folder(model.base)
+        config = load_config(folder, str(folder))
+        tokenizer = load_tokenizer(folder, str(folder))
         before = len(tokenizer)
         set_pad_token(tokenizer, settings.pad_token)
         check_vocabulary(tokenizer, config, added=len(tokenizer) - before)

@@ -6,7 +6,7 @@ from typing import Any
 
 from lockstep.core.settings import Model
 from lockstep.modeling.device import Hardware, processor
-from lockstep.pretrained.base import base_hashes
+from lockstep.pretrained.base import base_hashes, base_origin
 
 # Another version of any of these may give other bits; a test compares the list with what the stages import.
 LIBRARIES = (
@@ -14,6 +14,7 @@ LIBRARIES = (
     "beautifulsoup4",
     "charset-normalizer",
     "datasets",
+    "gguf",
     "jinja2",
     "matplotlib",
     "numpy",
@@ -33,9 +34,9 @@ LIBRARIES = (
 
 
 def training_environment(hardware: Hardware, model: Model) -> dict[str, Any]:
-    """Hardware, versions of Python and libraries, and SHA-256 of the base's files.
+    """Hardware, versions of Python and libraries, SHA-256 of the base's files, and where the base is from.
 
-    Raises LockstepError when the base is missing or damaged, see resolve_base.
+    Raises LockstepError when the base is missing or damaged, see base_folder.
     """
     return {
         "hardware": {
@@ -47,5 +48,6 @@ def training_environment(hardware: Hardware, model: Model) -> dict[str, Any]:
         },
         "versions": {"python": ".".join(platform.python_version_tuple()[:2])}
         | {library: version(library) for library in LIBRARIES},
-        "base": base_hashes(model.base, model.revision),
+        "base": base_hashes(model.base),
+        "base_origin": base_origin(model.base),
     }

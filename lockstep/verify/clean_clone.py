@@ -11,14 +11,14 @@ from typing import Any
 
 import yaml
 
-from lockstep.core.checksums import files_below
+from lockstep.core.checksums import files_below, is_intact
 from lockstep.core.console import say
 from lockstep.core.errors import LockstepError
 from lockstep.core.git import run_git
 from lockstep.core.paths import DVC_LOCK, PARAMS, PIPELINE, expand_home
 from lockstep.core.provenance import CODE_FOLDERS
 from lockstep.core.settings import load_params
-from lockstep.pretrained.base import local_inputs
+from lockstep.pretrained.base import base_origin, base_path, is_pretrained
 from lockstep.review.revisions import read_at
 from lockstep.verify.dvc_lock import RUN_AND_COMMIT, Lock, inputs_of, parse_lock, producer_of
 
@@ -67,8 +67,8 @@ def prepare_clone(commit: str, lock: Lock, folder: Path) -> Path:
     """
     project = clone_commit(commit, folder / "clone")
     params = load_params(project / PARAMS)
-    inputs = inputs_of(lock) + local_inputs(params.model.base)
-    inputs += [params.train.accelerate_config] if params.train.accelerate_config else []
+    copy_base(params.model.base, project)
+    inputs = inputs_of(lock) + ([params.train.accelerate_config] if params.train.accelerate_config else [])
     for copied in copy_inputs(inputs, project, folder):
         say("verify", f"{copied} is not in git; a copy of what is here goes along")
     require_reproducible(project, lock)
@@ -86,6 +86,18 @@ def clone_commit(commit: str, folder: Path) -> Path:
     cache = json.dumps(str(project / ".dvc" / "cache"))
     (project / ".dvc" / "config.local").write_text(CLONE_CONFIG.format(cache=cache), encoding="utf-8")
     return project
+
+
+def copy_base(base: str, project: Path) -> None:
+    """Copy a base that is whole here into the clone, where it would be fetched again; git's own is made there anew."""
+    folder = base_path(base)
+    if not is_pretrained(base) or not is_intact(folder) or (project / folder).exists():
+        return
+    origin = base_origin(base)
+    if origin["source"] in ("folder", "gguf") and (project / origin["from"]).exists():
+        return
+    shutil.copytree(folder, project / folder)
+    say("verify", f"{folder} is not fetched again; a copy of what is here goes along")
 
 
 def copy_inputs(inputs: Iterable[str], project: Path, folder: Path) -> list[str]:

@@ -18,7 +18,11 @@ JUDGED_FIGURES = {  # stage -> its file of metrics, and the figures in it that a
     "train": (TRAIN_METRICS, ("train_loss", "validation_loss")),
     "evaluate": (EVALUATE_METRICS, ("base.loss", "tuned.loss", "base.bits_per_byte", "tuned.bits_per_byte")),
 }
-HARDWARE_INDEPENDENT = ("prepare", "tokenize")  # stages without arithmetic that hardware could round differently
+HARDWARE_INDEPENDENT = (
+    "prepare",
+    "base",
+    "tokenize",
+)  # stages without arithmetic that hardware could round differently
 
 
 @dataclass(frozen=True, slots=True)

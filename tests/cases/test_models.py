@@ -10,9 +10,11 @@ import pytest
 from projects import Project
 from refusals import refusal
 
+from lockstep.core.checksums import write_manifest
+
 Change = Callable[[Project], Any]
 AGAIN = "Get the model's files again, or choose another base in model.base."
-FOLDER = "Give a folder made by save_pretrained, a Hub id such as distilgpt2, or scratch."
+REFETCH = "Run `make base NAME=tiny` to get it again."
 TWO_MODELS = f"config.json and weights are of different models. {AGAIN}"
 ROW = '{"id": "1", "cluster": "1", "question": "Why?", "answer": "So.", "file": "a.csv", "line": 2}\n'
 LONG = "Here is a template of very many words, none of which is of any use to anybody at all: {question} {answer}"
@@ -51,9 +53,15 @@ def all_of(*changes: Change) -> Change:
     return lambda project: [change(project) for change in changes]
 
 
-CONFIG, WEIGHTS = "models/base/config.json", "models/base/model.safetensors"
+def from_the_start(*changes: Change) -> Change:
+    """A base that was so when it was fetched: its manifest lists the files as the changes leave them."""
+    return all_of(*changes, lambda project: write_manifest(Path(BASE)))
+
+
+BASE = "models/bases/tiny"
+CONFIG, WEIGHTS = f"{BASE}/config.json", f"{BASE}/model.safetensors"
 BY = "Run `make recheck repro` to make it again."
-OFFLINE = "is not in the cache and the Hub can't be reached (LocalEntryNotFoundError). Go online once, or set model.base to models/base, which needs no network."
+OFFLINE = "is not in the cache and the Hub can't be reached (LocalEntryNotFoundError). Go online once, or `make preset NAME=tiny`, which needs no network."
 
 BAD: dict[str, tuple[str, Change, str]] = {
     "nothing prepared": (
@@ -69,34 +77,38 @@ BAD: dict[str, tuple[str, Change, str]] = {
     "prepared rows that are no text": (
         "tokenize", holds("data/prepared/test.jsonl", b"\xff\xfe"), f"data/prepared/test.jsonl is not what prepare wrote. {BY}"),
     "no base": (
-        "tokenize", gone("models/base"), f"model.base = models/base is no model folder: there is no such folder. {FOLDER}"),
+        "tokenize", gone(BASE), f"{BASE} is missing. Run `make base NAME=tiny` first."),
     "empty base": (
-        "tokenize", emptied("models/base"), f"model.base = models/base is no model folder: models/base/config.json is missing. {FOLDER}"),
-    "Hub id, offline": ("tokenize", setting("model", base="distilgpt2"), f"distilgpt2 {OFFLINE}"),
+        "tokenize", emptied(BASE), f"{BASE}/manifest.json is not what base wrote. {REFETCH}"),
+    "base changed by hand": (
+        "tokenize", holds(CONFIG, "{}"), f"{CONFIG} is not what base wrote. {REFETCH}"),
+    "base that is a path": (
+        "base", setting("model", base="./models/mine"), "model.base = ./models/mine is a path, and a name is needed. Run `make base NAME=mine FROM=./models/mine`, then set model.base to mine."),
+    "Hub id, offline": ("base", setting("model", base="distilgpt2"), f"distilgpt2 {OFFLINE}"),
     "Hub id with a revision, offline": (
-        "tokenize", setting("model", base="some/one", revision="abc"), f"some/one at revision abc {OFFLINE}"),
+        "base", setting("model", base="some/one", revision="abc"), f"some/one at revision abc {OFFLINE}"),
     "no Hub id": (
-        "tokenize", setting("model", base="my model!"), "model.base = my model!: no folder here and no model on the Hub has this name. Check the spelling; a private model needs HF_TOKEN."),
+        "base", setting("model", base="my model!"), "model.base = my model!: models/bases.yaml has no such base, and no model on the Hub can have this name. `make base` lists the bases there are."),
     "revision of a folder": (
-        "tokenize", setting("model", revision="abc"), "models/base is a folder: it has no revision abc. Set model.revision to none, or name a Hub id."),
+        "base", setting("model", revision="abc"), "model.revision is abc, but tiny is no base of the Hub and has no revisions. Set model.revision to none."),
     "revision of scratch": (
         "tokenize", setting("model", base="scratch", revision="abc"), "params.yaml: model: base scratch has no revision abc; set revision to none. Put it right there."),
-    "base whose config is damaged": ("tokenize", holds(CONFIG, "{"), f"models/base: config.json is not valid JSON. {AGAIN}"),
-    "base whose config says nothing": ("tokenize", holds(CONFIG, "{}"), f"models/base: config.json names no model_type. {AGAIN}"),
+    "base whose config is damaged": ("tokenize", from_the_start(holds(CONFIG, "{")), f"{BASE}: config.json is not valid JSON. {AGAIN}"),
+    "base whose config says nothing": ("tokenize", from_the_start(holds(CONFIG, "{}")), f"{BASE}: config.json names no model_type. {AGAIN}"),
     "base that translates": (
-        "tokenize", with_keys(CONFIG, model_type="t5"), "models/base is of the kind t5, which does not go on from a text. Choose a causal language model, such as distilgpt2, in model.base."),
-    "base without weights": ("tokenize", gone(WEIGHTS), f"models/base holds no weights (*.safetensors). {AGAIN}"),
+        "tokenize", from_the_start(with_keys(CONFIG, model_type="t5")), f"{BASE} is of the kind t5, which does not go on from a text. Choose a causal language model, such as distilgpt2, in model.base."),
+    "base without weights": ("tokenize", from_the_start(gone(WEIGHTS)), f"{BASE} holds no weights (*.safetensors). {AGAIN}"),
     "base with a pickle": (
-        "tokenize", all_of(gone(WEIGHTS), holds("models/base/pytorch_model.bin", b"\x80\x02.")),
-        "models/base holds its weights as pytorch_model.bin, a pickle, which may run code when it is loaded. Save them as safetensors once, with Transformers' save_pretrained."),
+        "tokenize", from_the_start(gone(WEIGHTS), holds(f"{BASE}/pytorch_model.bin", b"\x80\x02.")),
+        f"{BASE} holds its weights as pytorch_model.bin, a pickle, which may run code when it is loaded. Save them as safetensors once, with Transformers' save_pretrained."),
     "base without tokenizer": (
-        "tokenize", gone("models/base/tokenizer.json"), "models/base has no tokenizer. Put its tokenizer.json beside the weights."),
+        "tokenize", from_the_start(gone(f"{BASE}/tokenizer.json")), f"{BASE} has no tokenizer. Put its tokenizer.json beside the weights."),
     "base whose tokenizer is damaged": (
-        "tokenize", holds("models/base/tokenizer.json", "{"), f"The tokenizer of models/base can't be loaded: one of its files is not valid JSON. {AGAIN}"),
+        "tokenize", from_the_start(holds(f"{BASE}/tokenizer.json", "{")), f"The tokenizer of {BASE} can't be loaded: one of its files is not valid JSON. {AGAIN}"),
     "tokenizer of another base": (
-        "tokenize", with_keys(CONFIG, vocab_size=300), "Tokenizer and model do not belong together: the tokenizer's highest id is 399, the model has 300 embeddings. Take both from the same base."),
+        "tokenize", from_the_start(with_keys(CONFIG, vocab_size=300)), "Tokenizer and model do not belong together: the tokenizer's highest id is 399, the model has 300 embeddings. Take both from the same base."),
     "rows longer than the model can see": (
-        "tokenize", setting("tokenize", max_length=1024), "tokenize.max_length is 1024, but models/base can look back 256 tokens only. Set it to 256 or less."),
+        "tokenize", setting("tokenize", max_length=1024), "tokenize.max_length is 1024, but tiny can look back 256 tokens only. Set it to 256 or less."),
     "rows longer than a model from scratch can see": (
         "tokenize", all_of(setting("model", base="scratch"), setting("tokenize", block_size=1024)),
         "tokenize.block_size is 1024, but scratch can look back 512 tokens only. Set it to 512 or less, or raise model.scratch.context."),
@@ -121,11 +133,11 @@ BAD: dict[str, tuple[str, Change, str]] = {
         "train", with_keys("data/tokenized/prompt.json", template="Hello"),
         f"data/tokenized/prompt.json is not what tokenize wrote. {BY}"),
     "base whose weights are cut off": (
-        "train", cut(WEIGHTS), f"The model models/base can't be loaded: Error while deserializing header: incomplete metadata, file not fully covered. {AGAIN}"),
+        "train", from_the_start(cut(WEIGHTS)), f"The model {BASE} can't be loaded: Error while deserializing header: incomplete metadata, file not fully covered. {AGAIN}"),
     "base that is wider than its weights": (
-        "train", with_keys(CONFIG, n_embd=64), f"The model models/base can't be loaded: transformer.h.0.attn.c_attn.bias is 96, config.json asks for 192. {TWO_MODELS}"),
+        "train", from_the_start(with_keys(CONFIG, n_embd=64)), f"The model {BASE} can't be loaded: transformer.h.0.attn.c_attn.bias is 96, config.json asks for 192. {TWO_MODELS}"),
     "base that is deeper than its weights": (
-        "train", with_keys(CONFIG, n_layer=3), f"The model models/base can't be loaded: transformer.h.2.attn.c_attn.bias and 11 more weights are missing. {TWO_MODELS}"),
+        "train", from_the_start(with_keys(CONFIG, n_layer=3)), f"The model {BASE} can't be loaded: transformer.h.2.attn.c_attn.bias and 11 more weights are missing. {TWO_MODELS}"),
     "no such device": (
         "train", setting("device", name="cuda"), "device.name is cuda, but this machine has cpu only. Set it to auto."),
     "learning rate beyond all numbers": (
@@ -179,8 +191,9 @@ def test_export_that_can_not_be_used_is_refused_by_chat_and_serve(after: Project
     ("stage", "arguments", "change", "message"),
     [
         ("prepare", (), gone("data/raw/colours.csv"), "data.path = data/raw/colours.csv: no such file or folder. Put it right in params.yaml."),
-        ("check", (), holds(CONFIG, "["), f"models/base: config.json is not valid JSON. {AGAIN}"),
-        ("train", (), cut(WEIGHTS), f"The model models/base can't be loaded: Error while deserializing header: incomplete metadata, file not fully covered. {AGAIN}"),
+        ("check", (), setting("model", revision="abc"), "model.revision is abc, but tiny is no base of the Hub and has no revisions. Set model.revision to none."),
+        ("base", (), all_of(gone(BASE), gone("models/tiny")), f"The base tiny is not whole in {BASE}, and models/tiny, its source, is not here. Add it again: `make base NAME=tiny FROM=...`, or run `dvc pull base`."),
+        ("train", (), cut(WEIGHTS), f"{WEIGHTS} is not what base wrote. {REFETCH}"),
         ("chat", ("--question", "Why?"), gone("models/export"), "models/export holds no model yet. Run `make repro` first."),
         ("serve", ("--port", "0"), holds("models/export/config.json", "{}"), "models/export: config.json names no model_type. Run `make export` to make it again."),
     ],

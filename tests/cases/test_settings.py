@@ -37,7 +37,7 @@ BAD: list[tuple[str, str, str]] = [
      "prompt.template = {'question': None}: allowed is a text."),
     ("  max_length: 256", "  max_length: 1.5", "tokenize.max_length = 1.5: allowed is a whole number."),
     ("  pad_token: none", '  pad_token: ""', "tokenize.pad_token = '': allowed is a text that is not empty."),
-    ("  base: models/base", "  base: scratch\n  revison: none",
+    ("  base: tiny", "  base: scratch\n  revison: none",
      "model.revison: no such setting, did you mean model.revision?"),
     ("  revision: none", "  revision: abc\n  base: scratch", "base is set twice"),
     ("  dropout: 0.1", "  dropout: 1", "model.dropout = 1: allowed is less than 1."),

@@ -59,6 +59,11 @@ def test_the_card_loads_back_with_the_figures_of_this_model(after: Project) -> N
     assert (loaded.model_name, loaded.library_name, loaded.tags) == ("lockstep-model", "transformers", ["lockstep"])
 
 
+def origin(name: str, source: str, **more: str) -> dict[str, str]:
+    """Where a base is from."""
+    return {"name": name, "source": source, "from": name, "licence": "MIT", **more}
+
+
 def card_of(**changes: Any) -> str:
     """The card of a text model, with some facts changed."""
     figures = dict.fromkeys(("loss", "perplexity", "accuracy", "text_perplexity", "bits_per_byte"), 1.5)
@@ -66,7 +71,7 @@ def card_of(**changes: Any) -> str:
     train |= {"device": "cpu", "precision": "fp32", "verdict": "good fit"}
     facts: dict[str, Any] = {
         "title": "mine",
-        "base": "gpt2",
+        "base": origin("gpt2", "hub"),
         "data": "a`b",
         "prompt": Prompt(kind="text"),
         "evaluate": {"test_rows": 3, "base": figures, "tuned": figures},
@@ -85,18 +90,28 @@ def test_the_card_of_a_text_model_says_that_it_continues_text() -> None:
 @pytest.mark.parametrize(
     ("base", "base_model", "sentence"),
     [
-        ("gpt2", "gpt2", "Its base is `gpt2` of the Hugging Face Hub."),
-        ("someone/gpt2", "someone/gpt2", "Its base is `someone/gpt2` of the Hugging Face Hub."),
-        ("./models/base", None, "Its base is the model in the folder `models/base`."),
-        ("/home/me/secret/base", None, "Its base is the model in the folder `base`."),
-        ("scratch", None, "It was trained from random weights;"),
+        (origin("gpt2", "hub"), "gpt2", "Its base is `gpt2` of the Hugging Face Hub, licence MIT."),
+        (
+            origin("a/b", "hub", licence="unknown"),
+            "a/b",
+            "Its base is `a/b` of the Hugging Face Hub.",
+        ),
+        (
+            origin("small", "wheel", version="1.0", **{"from": "small-gguf"}),
+            None,
+            "Its base is `small` from version 1.0 of the package `small-gguf`, licence MIT.",
+        ),
+        (origin("mine", "folder"), None, "Its base is `mine`, made from the folder `mine`, licence MIT."),
+        (origin("mine", "gguf"), None, "Its base is `mine`, made from the file `mine`, licence MIT."),
+        ({"name": "scratch", "source": "scratch"}, None, "It was trained from random weights;"),
     ],
 )
-def test_only_a_base_of_the_hub_is_in_the_front_matter(base: str, base_model: str | None, sentence: str) -> None:
+def test_only_a_base_of_the_hub_is_in_the_front_matter(
+    base: dict[str, str], base_model: str | None, sentence: str
+) -> None:
     card = card_of(base=base)
     assert ModelCard(card).data.base_model == base_model
     assert sentence in card
-    assert "secret" not in card
 
 
 def test_a_missing_figure_is_refused_instead_of_left_blank() -> None:
@@ -107,7 +122,6 @@ def test_a_missing_figure_is_refused_instead_of_left_blank() -> None:
 def test_of_a_path_outside_the_project_the_card_shows_the_last_name_only(after: Project) -> None:
     secret = after.put("secret/colours.csv", Path("data/raw/colours.csv").read_text(encoding="utf-8"))
     after.set("data", path=str(secret.absolute()))
-    after.set("model", base=str(after.folder / "models" / "base"))
     after.run("export")
     content = Path("models/export/README.md").read_text(encoding="utf-8")
     assert "colours.csv" in content

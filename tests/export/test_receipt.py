@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ from projects import ROOT, Project, hashes
 from structure import STAGES, sources
 from training_runs import flip_bit
 
+from lockstep.bases.own import add_base
 from lockstep.training.environment import LIBRARIES
 
 EXPORT = Path("models/export")
+HASHED = [stage for stage in STAGES if stage != "base"]  # of that one's output every byte is hashed
 
 
 def receipt() -> Any:
@@ -34,18 +37,21 @@ def test_it_holds_the_sha256_of_every_file_the_model_was_made_from(after: Projec
     assert receipt()["data"] == {"data/raw/colours.csv": hashes("data/raw/colours.csv")["."]}
     assert receipt()["splits"] == prepared
     assert receipt()["tokens"] == under("data/tokenized")
-    assert receipt()["base"] == under("models/base")
+    base = under("models/bases/tiny")
+    del base["models/bases/tiny/README.md"]
+    assert receipt()["base"] == base
+    assert receipt()["base_origin"]["from"] == "models/tiny"
 
 
-def test_it_holds_the_sha256_of_the_code_of_all_stages(after: Project) -> None:
+def test_it_holds_the_sha256_of_the_code_of_all_stages_but_base(after: Project) -> None:
     code = receipt()["code"]
-    files = {path for stage in STAGES for path in sources(ROOT / "stages" / f"{stage}.py")}
+    files = {path for stage in HASHED for path in sources(ROOT / "stages" / f"{stage}.py")}
     names = {path.relative_to(ROOT).as_posix() for path in files} - {"stages/__init__.py", "lockstep/__init__.py"}
     assert names <= code.keys()
     assert code == {name: hashes(ROOT / name)["."] for name in sorted(code)}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", HASHED)
 def test_it_merges_the_provenance_that_each_stage_wrote(after: Project, stage: str) -> None:
     provenance = after.json(f"metrics/provenance/{stage}.json")
     assert f"stages/{stage}.py" in provenance["code"]
@@ -118,10 +124,13 @@ def test_the_documented_command_gives_the_hash_of_a_section(after: Project) -> N
 
 def test_it_names_no_folder_outside_the_project(after: Project) -> None:
     after.set("data", path=str(after.folder / "data" / "raw" / "colours.csv"))
-    after.set("model", base=str(after.folder / "models" / "base"))
-    after.run("train", "export")
-    assert str(after.folder) not in (EXPORT / "receipt.json").read_text(encoding="utf-8")
-    assert "base/model.safetensors" in receipt()["base"]
+    shutil.copytree("models/tiny", after.folder.parent / "secret" / "model")
+    add_base("mine", str(after.folder.parent / "secret" / "model"))
+    after.set("model", base="mine")
+    after.run("tokenize", "train", "evaluate", "export")
+    text = (EXPORT / "receipt.json").read_text(encoding="utf-8")
+    assert str(after.folder) not in text and "secret" not in text
+    assert receipt()["base_origin"]["from"] == "model"
 
 
 def test_of_random_weights_it_holds_no_base(project: Project) -> None:

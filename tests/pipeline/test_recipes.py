@@ -54,7 +54,7 @@ def follow(project: Project, name: str, **export: Any) -> Params:
     for section, key in (("data", "context"), ("export", "hub_repo"), ("tokenize", "pad_token")):
         project.params[section][key] = project.params[section][key] or "none"
     project.set("export", **export)
-    project.set("model", base="models/base", revision="none")
+    project.set("model", base="tiny", revision="none")
     project.set("train", epochs=1)
     project.set("device", name="cpu", precision="fp32", threads=1)
     project.set("generation", max_new_tokens=8)

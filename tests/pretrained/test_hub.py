@@ -13,8 +13,11 @@ from hub_server import TOKEN, Hub, Repository, local_hub
 from projects import ROOT, Project, hashes
 from training_runs import flip_bit
 
+from lockstep.bases.catalogue import read_catalogue
+from lockstep.bases.ensure import ensure_base
+from lockstep.bases.own import add_base
 from lockstep.core.errors import LockstepError
-from lockstep.pretrained.base import resolve_base
+from lockstep.pretrained.base import base_origin, resolve_model
 from lockstep.pretrained.hub import check_push, push_folder
 
 pytestmark = [pytest.mark.enable_socket]
@@ -198,17 +201,17 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_line_and_the_export_stays(
 def test_a_base_comes_from_the_hub_once_and_then_from_the_cache(base: Path, reached: Hub) -> None:
     files = {path.name: path.read_bytes() for path in base.iterdir()}
     reached.repositories["me/tiny"] = Repository(False, {**files, "pytorch_model.bin": b"pickle", "big.onnx": b"x"})
-    folder = resolve_base("me/tiny", None)
+    folder = resolve_model("me/tiny", None)
     assert hashes(folder) == hashes(base)
-    assert resolve_base("me/tiny", reached.repositories["me/tiny"].commit) == folder
+    assert resolve_model("me/tiny", reached.repositories["me/tiny"].commit) == folder
     reached.refuse["/"] = 503
-    assert resolve_base("me/tiny", reached.repositories["me/tiny"].commit) == folder
+    assert resolve_model("me/tiny", reached.repositories["me/tiny"].commit) == folder
 
 
 def test_a_base_of_the_hub_trains(project: Project, base: Path, reached: Hub) -> None:
     reached.repositories["me/tiny"] = Repository(False, {path.name: path.read_bytes() for path in base.iterdir()})
     project.set("model", base="me/tiny", revision=reached.repositories["me/tiny"].commit)
-    project.run("prepare", "tokenize", "train")
+    project.run("prepare", "base", "tokenize", "train")
     assert json.loads(Path("models/finetuned/config.json").read_text())["n_layer"] == 2
 
 
@@ -217,13 +220,47 @@ def test_weights_damaged_in_the_cache_are_refused_until_they_are_fetched_anew(
 ) -> None:
     reached.repositories["me/tiny"] = Repository(False, {path.name: path.read_bytes() for path in base.iterdir()})
     project.set("model", base="me/tiny", revision=reached.repositories["me/tiny"].commit)
-    project.run("prepare", "tokenize")
-    stored = (resolve_base("me/tiny", None) / "model.safetensors").resolve()
+    stored = (resolve_model("me/tiny", None) / "model.safetensors").resolve()
     flip_bit(stored)
     with pytest.raises(LockstepError, match=f"model.safetensors of me/tiny.*Delete {re.escape(str(stored))}"):
-        project.run("train")
+        project.run("base")
+    assert not Path("models/bases/me").exists()
     stored.unlink()
-    project.run("train")
+    project.run("base")
+    assert hashes("models/bases/me/tiny").items() >= hashes(base).items()
+
+
+def test_the_newest_revision_is_recorded_and_stays_until_another_is_asked_for(
+    project: Project, base: Path, reached: Hub
+) -> None:
+    reached.repositories["me/tiny"] = Repository(False, {path.name: path.read_bytes() for path in base.iterdir()})
+    first = reached.repositories["me/tiny"].commit
+    project.set("model", base="me/tiny")
+    project.run("base")
+    assert base_origin("me/tiny")["revision"] == first
+    reached.repositories["me/tiny"].files["extra.json"] = b"{}"
+    project.run("base")
+    assert base_origin("me/tiny")["revision"] == first
+    project.set("model", revision=reached.repositories["me/tiny"].commit)
+    project.run("base")
+    assert base_origin("me/tiny")["revision"] == reached.repositories["me/tiny"].commit
+
+
+def test_a_base_of_the_hub_gets_a_name_of_its_own(project: Project, base: Path, reached: Hub) -> None:
+    reached.repositories["me/tiny"] = Repository(False, {path.name: path.read_bytes() for path in base.iterdir()})
+    add_base("mine", "me/tiny")
+    entry = read_catalogue()["mine"]
+    assert (entry.source, entry.origin, entry.revision) == ("hub", "me/tiny", reached.repositories["me/tiny"].commit)
+    assert entry.sha256 == hashes(base)
+    reached.refuse["/"] = 503
+    assert ensure_base("mine") is None
+
+
+def test_a_misspelt_base_that_the_hub_does_not_have_names_the_one_that_was_meant(
+    project: Project, reached: Hub
+) -> None:
+    with pytest.raises(LockstepError, match=r"the name tinny\. Did you mean the base tiny\?"):
+        ensure_base("tinny")
 
 
 def test_a_base_from_a_hub_that_cannot_be_reached_is_one_clear_line(
@@ -231,14 +268,14 @@ def test_a_base_from_a_hub_that_cannot_be_reached_is_one_clear_line(
 ) -> None:
     use(NOBODY, monkeypatch, tmp_path)
     with pytest.raises(LockstepError, match="^me/tiny is not in the cache.*Go online"):
-        resolve_base("me/tiny", None)
+        resolve_model("me/tiny", None)
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
     ("name", "revision", "problem"),
     [
-        ("me/nothing", None, r"^model\.base = me/nothing: "),
+        ("me/nothing", None, r"has the name me/nothing\."),
         ("me/tiny", "1" * 40, "me/tiny at revision 1{40}"),
         ("me/tiny", "v9", r"me/tiny at revision v9.*model\.revision"),
     ],
@@ -248,15 +285,15 @@ def test_a_base_the_hub_does_not_have_is_one_clear_line(
 ) -> None:
     reached.repositories["me/tiny"] = Repository(False, {"config.json": b"{}"})
     with pytest.raises(LockstepError, match=problem) as caught:
-        resolve_base(name, revision)
+        resolve_model(name, revision)
     assert "\n" not in str(caught.value)
 
 
 def test_a_private_base_needs_the_token(reached: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     reached.repositories["me/tiny"] = Repository(True, {"config.json": b"{}"})
     monkeypatch.setenv("HF_TOKEN", "hf_wrong_one")
-    with pytest.raises(LockstepError, match="^model.base = me/tiny: .*HF_TOKEN"):
-        resolve_base("me/tiny", None)
+    with pytest.raises(LockstepError, match="has the name me/tiny.*HF_TOKEN"):
+        resolve_model("me/tiny", None)
 
 
 def test_a_full_disk_is_not_taken_for_a_missing_network(reached: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +302,7 @@ def test_a_full_disk_is_not_taken_for_a_missing_network(reached: Hub, monkeypatc
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", full)
     with pytest.raises(LockstepError, match="no room for me/tiny.*set HF_HOME"):
-        resolve_base("me/tiny", None)
+        resolve_model("me/tiny", None)
 
 
 def test_a_push_needs_a_name_and_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

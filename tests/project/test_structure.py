@@ -35,13 +35,14 @@ ENTRIES = [
 HEAVY = {"torch", "transformers", "datasets", "pandas", "sklearn", "mlflow", "tokenizers", "accelerate"}
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60  # lines
-LONGEST_PIPELINE = 170  # lines of dvc.yaml
+LONGEST_PIPELINE = 180  # lines of dvc.yaml
 
 # What each package may import besides itself. Imports run downwards only: a package comes after all that it imports.
 ALLOWED = {
     "core": (),
     "artifacts": ("core",),
     "pretrained": ("core",),
+    "bases": ("core", "pretrained"),
     "data": ("core", "artifacts"),
     "tokenization": ("core", "artifacts", "pretrained"),
     "modeling": ("core", "pretrained"),
@@ -55,7 +56,12 @@ ALLOWED = {
     "verify": ("core", "pretrained", "review"),
 }
 # (file, stage that depends on its folder but does not use it): a change of such a file runs that stage once too often.
-SURPLUS = {("lockstep/artifacts/records.py", "train"), ("lockstep/core/parallel.py", "export")}
+SURPLUS = {
+    ("lockstep/artifacts/records.py", "train"),
+    ("lockstep/core/parallel.py", "export"),
+    ("lockstep/bases/own.py", "base"),  # a run of base that finds the base whole is a second's work
+    *((f"lockstep/core/{name}.py", "base") for name in ("git", "parallel", "provenance", "tracking")),
+}
 # What no stage may ever depend on: a changed page or command runs no stage again.
 BESIDE = ("lockstep/chat", "lockstep/server", "lockstep/review", "lockstep/verify", "lockstep/cli")
 
@@ -79,7 +85,7 @@ def imported_by(stage: str) -> set[str]:
     return {short(path) for path in closure(ROOT / "stages" / f"{stage}.py") if path.name != "__init__.py"}
 
 
-def test_the_pipeline_has_the_five_stages_and_runs_each_as_a_module() -> None:
+def test_the_pipeline_has_the_six_stages_and_runs_each_as_a_module() -> None:
     assert {name: stage["cmd"] for name, stage in PIPELINE.items()} == {s: f"exec python -m stages.{s}" for s in STAGES}
 
 
@@ -126,7 +132,7 @@ def test_metrics_and_plots_are_kept_in_git_not_in_the_cache(stage: str) -> None:
     assert all(list(entry.values()) == [{"cache": False}] for entry in kept)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "base"])
 def test_each_stage_writes_its_own_provenance_and_export_reads_those_before_it(stage: str) -> None:
     assert {f"metrics/provenance/{stage}.json": {"cache": False}} in PIPELINE[stage]["metrics"]
     if stage != "export":

@@ -44,7 +44,7 @@ def put(name: str, content: str) -> None:
     Path(f"presets/{name}.yaml").write_text(content, encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", [*RECIPES, "base"])
+@pytest.mark.parametrize("name", [*RECIPES, "make-tiny", "tiny"])
 def test_only_the_lines_of_changed_settings_change_and_keep_their_comments(name: str) -> None:
     before = text()
     known = {key_and_comment(line) for line in before.splitlines()}
@@ -77,7 +77,7 @@ def test_one_recipe_after_another_is_the_same_as_that_one_alone() -> None:
 
 def test_presets_are_listed_with_what_they_are() -> None:
     names = preset_names()
-    assert list(names) == sorted([*RECIPES, "base"])
+    assert list(names) == sorted([*RECIPES, "make-tiny", "tiny"])
     assert names["distilgpt2-texts"].startswith("distilgpt2 on a folder of plain texts")
 
 
@@ -85,7 +85,7 @@ def test_presets_are_listed_with_what_they_are() -> None:
     ("name", "named"),
     [
         ("gpt2-hbu", r"preset gpt2-hbu\. .*gpt2-hub\?"),
-        ("xyz", r"preset xyz\. .*base, distilgpt2-data-science, "),
+        ("xyz", r"preset xyz\. There are: distilgpt2-data-science, "),
         ("../params", r"preset \.\./params\."),
     ],
 )
@@ -117,10 +117,10 @@ def test_a_preset_that_does_not_fit_writes_nothing(content: str, named: str) -> 
 def test_a_params_file_that_is_broken_or_missing_is_one_clear_line() -> None:
     Path("params.yaml").write_text("seed: [", encoding="utf-8")
     with pytest.raises(LockstepError, match=r"^params\.yaml line 1 "):
-        merge_preset("base", Path("params.yaml"))
+        merge_preset("make-tiny", Path("params.yaml"))
     Path("params.yaml").unlink()
     with pytest.raises(LockstepError, match=r"^params\.yaml is missing"):
-        merge_preset("base", Path("params.yaml"))
+        merge_preset("make-tiny", Path("params.yaml"))
 
 
 def test_the_command_lists_presets_or_merges_one(

@@ -20,6 +20,8 @@ CONTEXT = 256
 THINGS = (
     "kettle lantern bridge violin harbour meadow pencil glacier orchard compass saddle tunnel anchor biscuit candle"
 )
+CATALOGUE = """gpt2: {source: hub, from: gpt2, revision: abc, licence: MIT, template: none, about: GPT-2.}
+"""
 COLOURS = "amber green violet silver scarlet"
 SMALL: dict[str, dict[str, Any]] = {
     "data": {"path": "data/raw/colours.csv"},
@@ -97,13 +99,22 @@ class Project:
         monkeypatch.chdir(folder)
         shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
         shutil.copytree(ROOT / "presets", "presets")
-        shutil.copytree(base, "models/base")
         self.params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
         for section, values in SMALL.items():
             self.set(section, **values)
         rows = [f'"{question}","{answer}"' for question, answer in colour_rows(60)]
         self.put("data/raw/colours.csv", "\n".join(["question,answer", *rows]) + "\n")
         self.put("data/raw/corrections.jsonl", "")
+        self.add_base(base)
+
+    def add_base(self, source: Path, name: str = "tiny") -> None:
+        """Give the project a base, as the stage leaves it; its source lies in models/NAME, as the embedded base does."""
+        from lockstep.bases.own import add_base
+
+        shutil.copytree(source, f"models/{name}")
+        if not Path("models/bases.yaml").exists():
+            self.put("models/bases.yaml", CATALOGUE)
+        add_base(name, f"models/{name}", force=True)
 
     def set(self, section: str, **values: Any) -> None:
         """Change settings of one section of params.yaml."""

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ("prepare", "tokenize", "train", "evaluate", "export")
+STAGES = ("prepare", "base", "tokenize", "train", "evaluate", "export")
 
 
 def make_targets() -> set[str]:

@@ -35,7 +35,9 @@ def test_hardware_versions_and_the_base_are_recorded(project: Project) -> None:
     assert environment["hardware"] == {"device": "cpu", "precision": "fp32", "threads": 3, "processes": 1}
     assert environment["versions"]["torch"] == version("torch")
     assert platform.python_version().startswith(environment["versions"]["python"])
-    assert environment["base"] == {f"models/base/{name}": digest for name, digest in hashes("models/base").items()}
+    files = {name: digest for name, digest in hashes("models/bases/tiny").items() if name != "README.md"}
+    assert environment["base"] == {f"models/bases/tiny/{name}": digest for name, digest in files.items()}
+    assert environment["base_origin"]["name"] == "tiny"
 
 
 def test_random_weights_have_no_base(project: Project) -> None:

@@ -68,8 +68,8 @@ def test_a_name_means_every_layer_that_ends_in_it(model: Any) -> None:
 
 
 def test_an_unknown_target_is_named_with_the_known_ones(model: Any) -> None:
-    with pytest.raises(LockstepError, match=r"train\.lora\.targets names q_proj.*models/base.*c_attn, c_fc, c_proj"):
-        target_names(model, ["c_attn", "q_proj"], "models/base")
+    with pytest.raises(LockstepError, match=r"train\.lora\.targets names q_proj.*tiny.*c_attn, c_fc, c_proj"):
+        target_names(model, ["c_attn", "q_proj"], "tiny")
 
 
 def test_an_output_layer_that_is_the_embeddings_too_is_no_target(model: Any, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_the_targets_alone_reach_the_output_layer_under_the_wrapper(model: Any) 
 def test_the_stage_trains_adapters_and_leaves_an_ordinary_model(after: Project) -> None:
     full = after.json("metrics/train.json")
     assert full["trained_parameters"] == full["parameters"]
-    base = load_file("models/base/model.safetensors")
+    base = load_file("models/bases/tiny/model.safetensors")
     merged = trained(after, method="lora", learning_rate=0.05)
     metrics = after.json("metrics/train.json")
     assert sorted(hashes("models/finetuned")) == FINETUNED
@@ -198,7 +198,7 @@ def test_an_added_padding_token_keeps_its_embedding(after: Project) -> None:
     after.set("tokenize", pad_token="[PAD]")
     after.run("tokenize")
     merged = trained(after, method="lora")["transformer.wte.weight"]
-    base = load_file("models/base/model.safetensors")["transformer.wte.weight"]
+    base = load_file("models/bases/tiny/model.safetensors")["transformer.wte.weight"]
     assert (
         merged.shape[0]
         == base.shape[0] + 1

@@ -22,7 +22,8 @@ from lockstep.verify.judge import (
 LOCK = {
     "prepare": LockedStage({"data/raw/a.csv": "1"}, {"data/prepared": "2.dir", "metrics/prepare.json": "3"}),
     "train": LockedStage(
-        {"data/prepared": "2.dir", "models/base": "4.dir"}, {"metrics/train.json": "5", "models/finetuned": "6.dir"}
+        {"data/prepared": "2.dir", "models/bases/tiny": "4.dir"},
+        {"metrics/train.json": "5", "models/finetuned": "6.dir"},
     ),
     "export": LockedStage({"metrics/train.json": "5", "models/finetuned": "6.dir"}, {"models/export": "7.dir"}),
 }

@@ -13,6 +13,8 @@ import pytest
 from projects import ROOT
 from repositories import commit, dvc, dvc_environment, git, put
 
+from lockstep.core.checksums import write_manifest
+
 pytestmark = [pytest.mark.slow]
 
 PIPELINE = """
@@ -63,7 +65,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dvc("init", "--quiet")
         files = {"dvc.yaml": PIPELINE, "stages/prepare.py": PREPARE, "stages/train.py": TRAIN, "data/raw/a.csv": "a"}
         files["params.yaml"] = (ROOT / "params.yaml").read_text(encoding="utf-8")
-        files["models/base/config.json"] = "{}"
         files[".gitignore"] = "/data/prepared\n/models/finetuned\nsecret*\n"
         for name, content in files.items():
             put(name, content)
@@ -276,14 +277,17 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 def test_a_base_and_an_accelerate_config_that_git_does_not_hold_go_along(repository: Path) -> None:
     text = Path("params.yaml").read_text(encoding="utf-8")
-    text = text.replace("base: models/base ", "base: models/secret ")
+    text = text.replace("base: tiny ", "base: mine ")
     put("params.yaml", text.replace("accelerate_config: none", "accelerate_config: secret.yaml"))
-    put("models/secret/config.json", "{}")
+    put(".gitignore", Path(".gitignore").read_text(encoding="utf-8") + "/models/bases\n")
+    put("models/bases/mine/config.json", "{}")
+    put("models/bases/mine/origin.json", '{"name": "mine", "source": "folder", "from": "model"}')
+    write_manifest(Path("models/bases/mine"))
     put("secret.yaml", "{}")
     commit()
     code, lines, errors = verify()
     assert (code, errors) == (0, "")
     assert lines[:2] == [
-        "verify    models/secret (1 of its files) is not in git; a copy of what is here goes along",
+        "verify    models/bases/mine is not fetched again; a copy of what is here goes along",
         "verify    secret.yaml is not in git; a copy of what is here goes along",
     ]
