@@ -32,6 +32,9 @@ def main() -> None:
 
 def evaluate(params: "Params") -> None:
     """Evaluate both models, alone or as one of several processes. The first process writes the results."""
+    from functools import partial
+
+    from lockstep.artifacts.lookup import read_lookup
     from lockstep.artifacts.prompt import read_prompt
     from lockstep.core.checksums import check_manifest
     from lockstep.core.console import say
@@ -55,17 +58,21 @@ def evaluate(params: "Params") -> None:
     connect(processes, hardware.device)
     prompt = read_prompt(FINETUNED, "make train")
     tokenizer = load_tokenizer(FINETUNED, "models/finetuned")
-    held_out = read_held_out(prompt.kind, tokenizer, params.evaluate, processes)
+    held_out = read_held_out(prompt, tokenizer, params.evaluate, processes)
     loaders = {
         "base": lambda: build_model(params.model, tokenizer),
         "tuned": lambda: load_model(FINETUNED, "models/finetuned"),
     }
+    lookup = read_lookup(FINETUNED, prompt.lookup, "make train")
     scores, answers = {}, {}
     for name, load in loaders.items():  # one after the other: only one model is in memory at a time
         model = load().to(hardware.device)  # type: ignore[arg-type]
-        rows, train_rows = held_out.rows, held_out.train_rows
-        scores[name] = score_model(model, tokenizer, rows, train_rows, hardware, held_out.kind, name, processes)
-        answers[name] = generate_answers(model, tokenizer, prompt, held_out.questions, params.generation, processes)
+        rows = held_out.rows, held_out.plain_rows, held_out.train_rows
+        scores[name] = score_model(model, tokenizer, *rows, hardware, held_out.kind, name, processes)
+        ask = partial(generate_answers, model, tokenizer, prompt, held_out.questions, params.generation, processes)
+        answers[name] = ask(lookup if name == "tuned" else None)  # the base was never shown how to use it
+        if name == "tuned" and lookup is not None:
+            answers["alone"] = ask(None)
     disconnect()
     if not processes.is_main:
         return

@@ -15,6 +15,7 @@ def main() -> None:
     parse_no_arguments("export", __doc__)
     from dataclasses import replace
 
+    from lockstep.artifacts.lookup import LOOKUP_FILE, copy_lookup
     from lockstep.artifacts.prompt import read_prompt, write_prompt
     from lockstep.core.atomic_files import read_json, whole_folder, write_json, write_text
     from lockstep.core.checksums import check_manifest
@@ -48,16 +49,18 @@ def main() -> None:
         evaluate=read_json(EVALUATE_METRICS, "make evaluate"),
         train=read_json(TRAIN_METRICS, "make train"),
     )
-    provenance = stage_provenance("export", {}, without=("export.push_to_hub", "export.hub_private"))
+    provenance = stage_provenance("export", {}, without=("export.push_to_hub", "export.hub_private", "export.push_lookup"))
     with whole_folder(EXPORT) as folder:
         save_model(model, tokenizer, folder, generation_config(params.generation, tokenizer))
         write_prompt(folder, prompt)
+        copy_lookup(FINETUNED, folder)
         write_text(folder / "README.md", card)
         write_json(folder / RECEIPT.name, make_receipt(folder, {**before, "export": provenance}))
     write_provenance("export", provenance)
     where = str(EXPORT)
     if params.export.push_to_hub:
-        where = push_folder(EXPORT, str(params.export.hub_repo), params.export.hub_private)
+        left_out = [] if params.export.push_lookup else [LOOKUP_FILE]
+        where = push_folder(EXPORT, str(params.export.hub_repo), params.export.hub_private, left_out)
     track("export", params, {}, artifacts=[EXPORT / "README.md"])
     say("export", f"{where}: talk to it with `make chat`")
 

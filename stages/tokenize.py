@@ -13,6 +13,9 @@ from lockstep.core.entry_point import parse_no_arguments, run_stage
 def main() -> None:
     """Run the stage. Raises LockstepError for a problem that the user can fix."""
     parse_no_arguments("tokenize", __doc__)
+    from dataclasses import replace
+
+    from lockstep.artifacts.lookup import training_lookup, write_lookup
     from lockstep.artifacts.prompt import write_prompt
     from lockstep.artifacts.row_store import write_rows
     from lockstep.core.atomic_files import whole_folder, write_json, write_json_lines
@@ -33,13 +36,19 @@ def main() -> None:
     check_manifest(PREPARED, "prepare")
     tokenizer, vocabulary = base_tokenizer(params.model, params.tokenize)
     prompt = prompt_of(tokenizer, prepared_kind(), params.prompt.template, params.prompt.system)
+    lookup = None
+    if prompt.kind == "qa" and params.generation.lookup:
+        lookup = training_lookup(prepared_split("train"), params.generation.lookup)
+        prompt = replace(prompt, lookup=lookup.count)
     prompts = PromptEncoder(encoder_of(tokenizer), prompt)
-    split_tokenizer = SplitTokenizer(prompts, params.prompt.loss_on, params.tokenize)
+    split_tokenizer = SplitTokenizer(prompts, params.prompt.loss_on, params.tokenize, lookup)
     with whole_folder(TOKENIZED) as folder:
         sizes = {split: write_rows(folder / split, blocks) for split, blocks in split_tokenizer.splits()}
         metrics = tokenize_metrics(prompt.kind, sizes, split_tokenizer.overlong_rows, vocabulary)
         save_tokenizer(tokenizer, folder / "tokenizer")
         write_prompt(folder, prompt)
+        if lookup is not None:
+            write_lookup(folder, lookup.pairs)
         write_json_lines(folder / "rejects.jsonl", reject_records(split_tokenizer.overlong_rows))
         write_manifest(folder)
     write_json(TOKENIZE_METRICS, metrics)

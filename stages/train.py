@@ -75,7 +75,8 @@ def train(params: "Params", inputs: "Inputs") -> None:
     if processes.is_main:
         audit(stored_blocks(TOKENIZED / "train"), tokenizer.eos_token_id, prompt.kind)
         require_space(CHECKPOINTS, disk_needed(size))
-    settings = choose_settings(params.train, prompt.kind, size.parameters, len(splits["train"]))
+    tokens = sum(int(block.lengths.sum()) for block in stored_blocks(TOKENIZED / "train"))
+    settings = choose_settings(params.train, prompt, size.parameters, len(splits["train"]), tokens)
     say("train", f"{size} on {hardware}; {choice_of(settings)}")
     run_identity = [settings, read_config(params.train.accelerate_config), params.seed, hardware, environment]
     with StopRequest() as stop, training_run(run_identity, params.model, stop, processes) as folder:
@@ -105,15 +106,17 @@ def model_to_train(params: "Params", tokenizer: Any) -> Any:
 
 def write_model(model: Any, tokenizer: Any, prompt: "Prompt") -> None:
     """Write models/finetuned: the model, its tokenizer and prompt, and the manifest."""
+    from lockstep.artifacts.lookup import copy_lookup
     from lockstep.artifacts.prompt import write_prompt
     from lockstep.core.atomic_files import whole_folder
     from lockstep.core.checksums import write_manifest
-    from lockstep.core.paths import FINETUNED
+    from lockstep.core.paths import FINETUNED, TOKENIZED
     from lockstep.modeling.model import save_model
 
     with whole_folder(FINETUNED) as folder:
         save_model(model, tokenizer, folder)
         write_prompt(folder, prompt)
+        copy_lookup(TOKENIZED, folder)
         write_manifest(folder)
 
 

@@ -23,6 +23,7 @@ class Prompt:
     opening: what stands once before the first turn, where {system} is filled with `system`. separator: what stands
     between the end of one turn and the next. special_tokens: strings in these three that are single tokens of the base;
     in what a user types, the same strings are plain text. history_turns: earlier turns the model is shown.
+    lookup: training pairs that are looked up and stand before a question as turns, see lookup.Lookup.
 
     Blanks before the answer belong to the answer: byte-level BPE makes one token of a space and the word after it, so
     the model has never seen a prompt that ends in a space.
@@ -35,6 +36,7 @@ class Prompt:
     separator: str = ""
     system: str = ""
     special_tokens: tuple[str, ...] = ()
+    lookup: int = 0
 
     @property
     def _parts(self) -> tuple[str, str, str]:
@@ -132,6 +134,7 @@ def read_prompt(folder: Path, made_by: str) -> Prompt:
             and all(isinstance(text, str) for text in texts)
             and has_both_fields(prompt.template)
             and prompt.history_turns >= 0
+            and prompt.lookup >= 0
         )
     except (TypeError, AttributeError):
         is_valid = False

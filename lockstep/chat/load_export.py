@@ -38,6 +38,7 @@ def load_assistant(model: str, revision: str | None = None) -> "Assistant":
     """
     import torch
 
+    from lockstep.artifacts.lookup import read_lookup
     from lockstep.artifacts.prompt import PROMPT_FILE, read_prompt
     from lockstep.generation.conversation import Assistant
     from lockstep.generation.engine import Engine
@@ -63,7 +64,8 @@ def load_assistant(model: str, revision: str | None = None) -> "Assistant":
         top_k=config.top_k or 0,
         repetition_penalty=config.repetition_penalty or 1.0,
     )
-    return Assistant(Engine(loaded, tokenizer), prompt, sampling, prompt.history_turns, Path(model).name)
+    lookup = read_lookup(folder, prompt.lookup, "make export")
+    return Assistant(Engine(loaded, tokenizer), prompt, sampling, prompt.history_turns, Path(model).name, lookup)
 
 
 def check_sizes(folder: Path) -> None:

@@ -216,7 +216,7 @@ class Gate(Section):
 
 
 class Generation(Section):
-    """`generation`: how the exported model answers; of these, evaluate reads the length and the repetition penalty."""
+    """`generation`: how the exported model answers; tokenize reads `lookup`, and evaluate all but the drawing."""
 
     max_new_tokens: Count
     temperature: NotNegative
@@ -224,6 +224,7 @@ class Generation(Section):
     top_k: Whole
     repetition_penalty: Positive
     history_turns: Whole
+    lookup: Annotated[int, Number, Field(ge=0, le=8)]
 
 
 class Export(Section):
@@ -233,6 +234,7 @@ class Export(Section):
     push_to_hub: bool
     hub_repo: Annotated[str | None, Optional]
     hub_private: bool
+    push_lookup: bool
 
 
 class Tracking(Section):

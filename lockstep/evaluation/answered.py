@@ -17,8 +17,9 @@ from lockstep.generation.engine import Answer
 class Answered:
     """Questions with the answers to them, as many in each list.
 
-    answers: those of 'base' and of 'tuned' as generated. texts: those as text and, for questions, 'retrieval': the
-    answers of the nearest training questions.
+    answers: those of 'base' and of 'tuned' as generated, and of a tuned model that looks training pairs up also
+    'alone': what it answers without them. texts: those as text and, for questions, 'retrieval': the answers of the
+    nearest training questions.
     """
 
     questions: list[TestQuestion]
@@ -54,7 +55,7 @@ def _figures(answered: Answered, resamples: int, seed: int) -> dict[str, Any]:
     texts, references, questions = answered.texts, answered.references, answered.questions
     clusters = len({question.cluster for question in questions})
     figures: dict[str, Any] = {"count": len(questions), "clusters": clusters}
-    for name in ("base", "tuned", "retrieval"):
+    for name in [name for name in ("base", "tuned", "alone", "retrieval") if name in texts]:
         right = count_right(zip(texts[name], references, strict=True))
         rate = {"right": right, "right_rate": figure(right / len(questions))}
         figures[name] = overlap_metrics(texts[name], references) | rate

@@ -6,6 +6,7 @@ from heapq import nsmallest
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from lockstep.artifacts.lookup import Lookup
 from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Question, Record
 from lockstep.core.settings import Generation
@@ -74,13 +75,14 @@ def generate_answers(
     questions: Sequence[TestQuestion],
     settings: Generation,
     processes: ProcessGroup = SINGLE_PROCESS,
+    lookup: Lookup | None = None,
 ) -> list[Answer]:
     """Generate the model's greedy answer to each question, in order.
 
-    processes: the processes that share the questions; each returns all answers.
+    lookup: the training pairs that it looks up. processes: those that share the questions; each returns all answers.
     """
     sampling = greedy(settings)
-    assistant = Assistant(Engine(model, tokenizer), prompt, sampling, 0, "")
+    assistant = Assistant(Engine(model, tokenizer), prompt, sampling, 0, "", lookup)
     prompts = [prompt_ids(assistant, [], question.question, sampling.max_new_tokens) for question in questions]
     # By length, so that each process's share takes about as long.
     order = processes.share(longest_first([len(prompt) for prompt in prompts]))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from lockstep.artifacts.records import Record, iterate_records, read_records
+from lockstep.artifacts.prompt import Prompt
+from lockstep.artifacts.records import Question, Record, iterate_records, read_records
 from lockstep.artifacts.row_store import iterate_rows, read_blocks, read_rows
 from lockstep.artifacts.rows import Row, audit
 from lockstep.core.atomic_files import read_json
@@ -18,13 +19,16 @@ from lockstep.evaluation.answers import TestQuestion, draw_questions
 from lockstep.evaluation.question_kinds import KNOWN
 from lockstep.evaluation.self_checks import check_leakage
 from lockstep.modeling.distributed import ProcessGroup
+from lockstep.pretrained.prompt_encoder import PromptEncoder
+from lockstep.pretrained.tokenizer import encoder_of
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
     """The test split, and the questions of all kinds.
 
-    kind: 'qa' or 'text'. rows: the token rows of the test split. clusters: the cluster of each row; None where rows and
+    kind: 'qa' or 'text'. rows: the token rows of the test split. plain_rows: the same without the pairs that are looked
+    up before their questions. clusters: the cluster of each row; None where rows and
     records do not correspond, because they are texts or tokenize dropped some. train_rows: rows spread evenly over the
     train split, as many as `rows` if it has so many. questions: those that the models answer, known, reworded and new,
     each kind by id. leakage: the number of held-out rows that the train split holds too; 0, as read_held_out refuses
@@ -33,6 +37,7 @@ class HeldOut:
 
     kind: str
     rows: list[Row]
+    plain_rows: list[Row]
     clusters: list[str] | None
     train_rows: list[Row]
     questions: list[TestQuestion]
@@ -44,16 +49,17 @@ class HeldOut:
 
 
 def read_held_out(
-    kind: str,
+    prompt: Prompt,
     tokenizer: PreTrainedTokenizerFast,
     settings: Evaluate,
     processes: ProcessGroup,
 ) -> HeldOut:
     """Read the test split and the questions. The first process checks the labels for all.
 
-    kind: 'qa' or 'text'. Raises LockstepError when the split is empty, a label is wrong, prepare counted any leakage,
+    prompt: of the model. Raises LockstepError when the split is empty, a label is wrong, prepare counted any leakage,
     or its counts are missing or damaged.
     """
+    kind = prompt.kind
     test, train = read_rows(TOKENIZED / "test"), read_rows(TOKENIZED / "train")
     if not len(test):
         raise LockstepError("The test split is empty, so nothing can be shown.", "Set split.test above 0.")
@@ -67,12 +73,22 @@ def read_held_out(
     return HeldOut(
         kind=kind,
         rows=rows,
+        plain_rows=_plain_rows(records, tokenizer, prompt) if prompt.lookup else rows,
         clusters=[record.cluster for record in records] if aligned else None,
         train_rows=list(iterate_rows(train)),
         questions=_trained_questions(kind, settings.generate_known)
         + draw_questions(records, max(settings.generate, settings.show)),
         leakage=check_leakage(read_json(LEAKAGE, "make prepare")),
     )
+
+
+def _plain_rows(records: Sequence[Record], tokenizer: PreTrainedTokenizerFast, prompt: Prompt) -> list[Row]:
+    """The token rows of questions with nothing looked up before them."""
+    prompts = PromptEncoder(encoder_of(tokenizer), prompt)
+    questions = [record for record in records if isinstance(record, Question)]
+    heads = prompts.question_ids([question.question for question in questions])
+    tails = prompts.answer_ids([question.answer for question in questions])
+    return [Row(head + tail, len(head), len(head)) for head, tail in zip(heads, tails, strict=True)]
 
 
 def _trained_questions(kind: str, count: int) -> list[TestQuestion]:

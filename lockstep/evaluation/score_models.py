@@ -56,19 +56,20 @@ def score_model(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     test: Sequence[Row],
+    plain: Sequence[Row],
     train: Sequence[Row],
     hardware: Hardware,
     kind: str,
     name: str,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> ModelScores:
-    """Score the answers and the whole text of the test rows, and the answers of the train rows.
+    """Score the answers of the test rows, the whole text of the plain rows, and the answers of the train rows.
 
     A whole row of a question and its answer is scored after an end-of-text token, so that its first token counts too.
     A row of plain text begins with the last token of the row before it, and that token counts there.
 
-    kind: 'qa' or 'text'. name: the model's name, for messages. processes: the processes that share the work; each
-    returns the scores of all rows, the same as one process alone.
+    plain: the test rows without what is looked up. kind: 'qa' or 'text'. name: the model's name, for messages.
+    processes: the processes that share the work; each returns the scores of all rows, the same as one process alone.
     Raises LockstepError when the scores differ from those of the plain definition.
     """
     end = tokenizer.eos_token_id
@@ -76,14 +77,15 @@ def score_model(
     losses = token_losses(model, answers, hardware, end, processes=processes)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     start = [end] if kind == "qa" else []
-    texts = [[*start, *row.ids][:context] for row in test]
+    texts = [[*start, *row.ids][:context] for row in plain]
+    special = set(tokenizer.all_special_ids)
     text_rows = [{"input_ids": ids, "target_start": 1} for ids in texts]
     train_answers = [{"input_ids": row.ids, "target_start": row.answer_start} for row in train]
     return ModelScores(
         answer=losses,
         text=score_rows(model, text_rows, hardware, end, processes=processes),
-        # End-of-text tokens are no bytes of the user's text, so they add to the loss but not to the length.
-        text_bytes=sum(len(str(tokenizer.decode([i for i in ids[1:] if i != end])).encode()) for ids in texts),
+        # Special tokens are no bytes of the user's text, so they add to the loss but not to the length.
+        text_bytes=sum(len(str(tokenizer.decode([i for i in ids[1:] if i not in special])).encode()) for ids in texts),
         train=score_rows(model, train_answers, hardware, end, processes=processes),
         checks=check_scores(model, answers, losses.scores, hardware, end, name),
     )

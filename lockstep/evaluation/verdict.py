@@ -23,10 +23,12 @@ def evidence(metrics: dict[str, Any]) -> list[str]:
         return []
     counts = [f"{kinds[kind]['tuned']['right']:,} of {kinds[kind]['count']:,} {KIND_WORDS[kind]}" for kind in kinds]
     counts[0] += "" if next(iter(kinds)) == "known" else " questions"
+    alone = [f"{kinds[kind]['alone']['right']:,} {kind}" for kind in kinds if "alone" in kinds[kind]]
+    without = [f"Without looking up training pairs it would have {', '.join(alone)} right."] if alone else []
     rule = f"right: token F1 of {metrics['right_f1']} or more with your answer"
     # Looking up a known question finds the row itself, which is always right, so that is no comparison.
     compared = [_against_nearest(kind, kinds[kind]) for kind in ("reworded", "new") if kind in kinds]
-    return [f"Right answers: {', '.join(counts)} ({rule}).", *compared]
+    return [f"Right answers: {', '.join(counts)} ({rule}).", *without, *compared]
 
 
 def _against_nearest(kind: str, figures: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from transformers import PreTrainedTokenizerFast
 
+from lockstep.artifacts.lookup import Lookup
 from lockstep.artifacts.prompt import Prompt
 from lockstep.generation.engine import Answer, Engine
 from lockstep.generation.sampling import Sampling
@@ -22,13 +23,15 @@ class Turn:
 
 @dataclass(slots=True)
 class Assistant:
-    """A loaded model with all that is needed to talk to it: its prompt and the settings it was exported with."""
+    """A loaded model with all that is needed to talk to it: its prompt, the settings it was exported with, and the
+    training pairs it looks up, if it does."""
 
     engine: Engine
     prompt: Prompt
     sampling: Sampling
     history_turns: int
     name: str
+    lookup: Lookup | None = None
     prompts: PromptEncoder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,23 +85,16 @@ def recent_turns(assistant: Assistant, turns: list[Turn], history_turns: int | N
 def prompt_ids(assistant: Assistant, turns: list[Turn], question: str, max_new_tokens: int) -> list[int]:
     """Ids the model is shown, with room for max_new_tokens after them (half the context at most).
 
-    Whole turns are left out, the oldest first, until the answer has room; a question too long by itself loses its
-    beginning.
+    Pairs that are looked up come first, then the turns. Whole ones are left out, the first of them first, until the
+    answer has room; a question too long by itself loses its beginning.
     """
     prompts, budget = assistant.prompts, _prompt_budget(assistant, max_new_tokens)
-    for first in range(len(turns) + 1):
-        shown = [(turn.question, turn.answer) for turn in turns[first:]]
-        if len(ids := _conversation_ids(prompts, shown, question)) <= budget:
+    shown = assistant.lookup.turns(question) if assistant.lookup else []
+    shown += [(turn.question, turn.answer) for turn in turns]
+    for first in range(len(shown) + 1):
+        if len(ids := prompts.conversation_ids(shown[first:], question)) <= budget:
             return ids
     return prompts.cut_question_ids(question, True, budget)
-
-
-def _conversation_ids(prompts: PromptEncoder, turns: list[tuple[str, str]], question: str) -> list[int]:
-    """Ids of some turns and of the question after them."""
-    questions = [*(asked for asked, _ in turns), question]
-    parts = [*prompts.question_ids(questions[:1]), *prompts.question_ids(questions[1:], is_first=False)]
-    answers = [*prompts.answer_ids([answer for _, answer in turns]), []]
-    return [token for part, answer in zip(parts, answers, strict=True) for token in [*part, *answer]]
 
 
 def num_truncated_tokens(assistant: Assistant, question: str, max_new_tokens: int) -> int:

@@ -19,7 +19,9 @@ from lockstep.modeling.device import Hardware
 from lockstep.modeling.distributed import SINGLE_PROCESS, ProcessGroup
 
 MODEL_INPUTS = ("input_ids", "position_ids", "attention_mask")
-SCORING_TOKENS = 4096  # tokens of one batch, padding included
+SCORING_TOKENS = 4096  # tokens of one batch at most, padding included, and only as many
+LOGITS_BYTES = {"cpu": 256 << 20}  # as have logits of so many bytes in fp32,
+OTHER_LOGITS_BYTES = 1 << 30  # or of so many on another device
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def score_rows(
 ) -> Scores:
     """Score every row of `input_ids` and `target_start` (see collate.collate).
 
-    tokens: size of a batch. It, the order of rows and the padding change nothing but the last bits.
+    tokens: largest size of a batch. It, the order of rows and the padding change nothing but the last bits.
     processes: those that share the batches; each returns the scores of all rows, the same as one alone.
     """
     nll = np.zeros(len(rows))  # (rows,)
@@ -170,6 +172,8 @@ def _scored_batches(
     """
     was_training = model.training
     model.eval()
+    budget = LOGITS_BYTES.get(hardware.device, OTHER_LOGITS_BYTES)
+    tokens = min(tokens, budget // (4 * model.config.get_text_config().vocab_size))
     # A model in shards keeps the buffers it gathers them in: training could not write to those of inference mode.
     with torch.no_grad() if processes.world_size > 1 else torch.inference_mode(), hardware.autocast():
         for indices, mine in processes.rounds(batches_by_length([len(row["input_ids"]) for row in rows], tokens)):

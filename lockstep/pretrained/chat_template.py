@@ -11,10 +11,11 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
 
 from lockstep.artifacts.prompt import DEFAULT_TEMPLATE, SYSTEM, Prompt
-from lockstep.core.errors import LockstepError
+from lockstep.core.console import warn
 from lockstep.core.template import ANSWER, QUESTION
 
 AUTO = "auto"
+ROLES = ("user", "assistant")
 # Marker words without blanks at their ends, as some templates strip what they are given.
 SYSTEM_MARK, QUESTIONS, ANSWERS = "zsystemz", ("zquestiononez", "zquestiontwoz"), ("zansweronez", "zanswertwoz")
 
@@ -26,7 +27,7 @@ def prompt_of(
 
     template: 'auto', the tokenizer's chat template where it has one that can be taken apart, else DEFAULT_TEMPLATE; or
     a template with {question} and {answer}. system: the system prompt, 'auto' for the chat template's own, None for an
-    empty one. Raises LockstepError when there is a system prompt but no place for it.
+    empty one; where a base has no place for one it is left out, with a warning.
     """
     if kind == "text":
         return Prompt("text")
@@ -34,10 +35,7 @@ def prompt_of(
     if found is not None:
         return found
     if system not in (AUTO, None):
-        reason = "the base has no chat template with a system turn" if template == AUTO else "prompt.template is given"
-        raise LockstepError(
-            f"prompt.system can't be used: {reason}.", "Set prompt.system to auto, or write it into prompt.template."
-        )
+        _warn_of_system("the base has no chat template" if template == AUTO else "prompt.template is given")
     text = DEFAULT_TEMPLATE if template == AUTO else template
     text = text.removesuffix(str(tokenizer.eos_token))  # it follows every template
     return Prompt(template=text, special_tokens=_special_tokens_in(tokenizer, text))
@@ -47,7 +45,6 @@ def chat_prompt(tokenizer: PreTrainedTokenizerFast, system: str | None = AUTO) -
     """The prompt of the tokenizer's chat template; None where it has none that is the same for every turn.
 
     system: as in prompt_of. The tokenizer's end-of-text token becomes the one that ends an answer.
-    Raises LockstepError when `system` is a text and the template has no place for it.
     """
     if not tokenizer.chat_template:
         return None
@@ -60,10 +57,7 @@ def chat_prompt(tokenizer: PreTrainedTokenizerFast, system: str | None = AUTO) -
         return None
     has_place = with_system is not None and with_system.count(SYSTEM_MARK) == 1
     if system not in (AUTO, None) and not has_place:
-        raise LockstepError(
-            "prompt.system can't be used: the base's chat template has no system turn.",
-            "Set prompt.system to auto, or choose another base.",
-        )
+        _warn_of_system("the base's chat template has no system turn")
     first, between, after_first, between_again, _ = _cut(own)
     generation = _render(tokenizer, turns[:1], add_generation_prompt=True)
     prompted = first + QUESTIONS[0] + between  # blanks before an answer belong to it
@@ -86,7 +80,8 @@ def chat_prompt(tokenizer: PreTrainedTokenizerFast, system: str | None = AUTO) -
     return Prompt("qa", template, 0, opening, separator, text, special)
 
 
-ROLES = ("user", "assistant")
+def _warn_of_system(reason: str) -> None:
+    warn(f"prompt.system is left out: {reason}")
 
 
 def _render(tokenizer: PreTrainedTokenizerFast, turns: list[tuple[str, str]], **options: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from lockstep.core.checksums import sha256_file
@@ -68,8 +69,10 @@ def check_cached_weights(folder: Path, name: str) -> None:
             )
 
 
-def push_folder(folder: Path, repo: str, private: bool) -> str:
+def push_folder(folder: Path, repo: str, private: bool, left_out: Sequence[str] = ()) -> str:
     """Upload a model folder to the Hub, where its repository is created if need be; returns the repository's URL.
+
+    left_out: names of files that stay here; an earlier push of them is deleted from the repository.
 
     The token is that of the environment (HF_TOKEN) and is sent to the Hub only.
     Raises LockstepError when the upload is refused or the Hub can't be reached, and before anything is uploaded when
@@ -88,7 +91,8 @@ def push_folder(folder: Path, repo: str, private: bool) -> str:
         api.upload_folder(
             repo_id=url.repo_id,
             folder_path=folder,
-            delete_patterns=REPLACED_FILES,
+            ignore_patterns=[*left_out],
+            delete_patterns=[*REPLACED_FILES, *left_out],
             commit_message="Model exported by Lockstep",
         )
     except LockstepError:

@@ -29,6 +29,13 @@ class PromptEncoder:
         lead, trail = self._leads[is_first][0], self._trail[1]
         return [[*lead, *ids, *trail] for ids in self.encoder.encode([self._body(q, is_first) for q in questions])]
 
+    def conversation_ids(self, turns: list[tuple[str, str]], question: str) -> Ids:
+        """Ids of some turns, each a question and its answer, and of the question after them, up to its answer."""
+        questions = [*(asked for asked, _ in turns), question]
+        parts = [*self.question_ids(questions[:1]), *self.question_ids(questions[1:], is_first=False)]
+        answers = [*self.answer_ids([answer for _, answer in turns]), []]
+        return [token for part, answer in zip(parts, answers, strict=True) for token in [*part, *answer]]
+
     def cut_question_ids(self, question: str, is_first: bool, max_tokens: int) -> Ids:
         """question_ids of one question, which loses its beginning where they are more than max_tokens.
 

@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 
+from lockstep.artifacts.lookup import Lookup
 from lockstep.artifacts.records import Question
 from lockstep.artifacts.rows import Ids, Row, RowBlock
 from lockstep.core.errors import LockstepError
@@ -40,20 +41,24 @@ class QuestionTokenizer:
     out; 'error' raises LockstepError. Truncated and dropped rows are listed in `self.overlong_rows`.
     """
 
-    def __init__(self, prompts: PromptEncoder, loss_on: str, max_length: int, overlong: str):
+    def __init__(
+        self, prompts: PromptEncoder, loss_on: str, max_length: int, overlong: str, lookup: Lookup | None = None
+    ):
         self.prompts = prompts
+        self.lookup = lookup
         self.loss_on = loss_on
         self.max_length = max_length
         self.overlong = overlong
         self.overlong_rows = OverlongRows()
 
-    def rows(self, questions: list[Question]) -> Iterator[Row]:
+    def rows(self, questions: list[Question], is_training: bool = True) -> Iterator[Row]:
         """The rows of a batch of questions, in their order.
 
+        is_training: whether they are of the train split, whose own pairs a lookup holds.
         Raises LockstepError for an overlong row if `overlong` is 'error', and where the template leaves no room.
         """
-        heads = self.prompts.question_ids([question.question for question in questions])
         tails = self.prompts.answer_ids([question.answer for question in questions])
+        heads = self._heads(questions, [len(tail) for tail in tails], is_training)
         for question, head, tail in zip(questions, heads, tails, strict=True):
             if len(head) + len(tail) > self.max_length:
                 shortened = self._shorten(question, head, tail)
@@ -61,6 +66,25 @@ class QuestionTokenizer:
                     continue
                 head, tail = shortened
             yield Row(head + tail, len(head) if self.loss_on == "answer" else 1, len(head))
+
+    def _heads(self, questions: list[Question], tails: list[int], is_training: bool) -> list[list[int]]:
+        """Ids before each answer: of the question, and of as many pairs looked up as fit before it.
+
+        tails: lengths of the answers in tokens.
+        """
+        if self.lookup is None:
+            return self.prompts.question_ids([question.question for question in questions])
+        if is_training:
+            asked = self.lookup.training_turns(questions)
+        else:
+            asked = [(question.question, self.lookup.turns(question.question)) for question in questions]
+        return [self._head(text, turns, tail) for (text, turns), tail in zip(asked, tails, strict=True)]
+
+    def _head(self, question: str, turns: list[tuple[str, str]], tail: int) -> list[int]:
+        """Ids of a question and of the last of the turns before it, as many as leave room for `tail` tokens."""
+        while turns and len(ids := self.prompts.conversation_ids(turns, question)) + tail > self.max_length:
+            turns = turns[1:]
+        return ids if turns else self.prompts.question_ids([question])[0]
 
     def _shorten(self, question: Question, head: list[int], tail: list[int]) -> tuple[list[int], list[int]] | None:
         """Head and tail cut to max_length tokens together, or None if the row is dropped.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from projects import Project
 
+from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.row_store import iterate_rows, read_rows, write_rows
 from lockstep.artifacts.rows import Row, RowBlock
 from lockstep.core.errors import LockstepError
@@ -21,7 +22,7 @@ LEAKAGE = Path("data/prepared/leakage.json")
 
 
 def read(tokenizer: Any) -> HeldOut:
-    return read_held_out("qa", tokenizer, load_params().evaluate, SINGLE_PROCESS)
+    return read_held_out(Prompt(), tokenizer, load_params().evaluate, SINGLE_PROCESS)
 
 
 def replace_test_rows(blocks: Iterable[RowBlock]) -> None:

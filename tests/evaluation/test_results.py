@@ -21,7 +21,7 @@ def held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HeldOut:
     path.parent.mkdir(parents=True)
     write_records(path, [Question(f"{i}", f"{i}", *texts, "a.csv", i) for i, texts in enumerate(train)])
     question = DrawnQuestion("9", "9", "tell me the mode", "The most frequent one.")
-    return HeldOut("qa", [], None, [], [question], 0)
+    return HeldOut("qa", [], [], None, [], [question], 0)
 
 
 def answers_of(text: str, finish_reason: str) -> list[Answer]:

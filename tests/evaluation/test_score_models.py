@@ -19,7 +19,7 @@ QUESTIONS = [DrawnQuestion(name, name, f"{name}?", "a red kettle") for name in (
 
 def test_losses_of_test_and_training_rows_are_those_of_a_plain_loop(model: Any, tokenizer: Any) -> None:
     test, train = random_rows(12), random_rows(7)
-    scores = score_model(model, tokenizer, rows_of(test), rows_of(train), CPU, "qa", "base")
+    scores = score_model(model, tokenizer, rows_of(test), rows_of(test), rows_of(train), CPU, "qa", "base")
     for losses, rows in ((scores.answer.scores, test), (scores.train, train)):
         targets = sum(len(row["input_ids"]) - row["target_start"] for row in rows)
         assert losses.loss == pytest.approx(float(loop_loss(model, rows).detach()) / targets, abs=1e-5)
@@ -34,7 +34,7 @@ def rows_of(rows: list[dict[str, Any]]) -> list[Row]:
 
 def test_a_question_s_first_token_is_scored_after_end_of_text(model: Any, tokenizer: Any) -> None:
     rows = rows_of(random_rows(5))
-    scores = score_model(model, tokenizer, rows, rows, CPU, "qa", "base")
+    scores = score_model(model, tokenizer, rows, rows, rows, CPU, "qa", "base")
     assert scores.text.targets.tolist() == [len(row.ids) for row in rows]
 
 
@@ -52,7 +52,7 @@ def test_rows_of_plain_text_count_each_token_and_byte_once(model: Any, tokenizer
     text = "The sea is green, and the grass is blue. " * 6
     tokens = [tokenizer.eos_token_id, *tokenizer(text)["input_ids"], tokenizer.eos_token_id]
     rows = [Row(tokens[start : start + 16], 1, 1) for start in range(0, len(tokens) - 1, 15)]
-    scored = score_model(model, tokenizer, rows, rows, CPU, "text", "tuned")
+    scored = score_model(model, tokenizer, rows, rows, rows, CPU, "text", "tuned")
     assert int(scored.text.targets.sum()) == len(tokens) - 1
     assert scored.text_bytes == len(text.encode())
     assert scored.text.loss == pytest.approx(scored.answer.scores.loss, abs=1e-6)

@@ -6,7 +6,6 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from lockstep.artifacts.prompt import DEFAULT_TEMPLATE
-from lockstep.core.errors import LockstepError
 from lockstep.pretrained.chat_template import AUTO, prompt_of
 from lockstep.pretrained.prompt_encoder import PromptEncoder
 from lockstep.pretrained.tokenizer import encoder_of, train_tokenizer
@@ -102,19 +101,20 @@ def test_the_template_says_what_the_system_prompt_is_when_nobody_sets_one() -> N
     assert prompt_of(tokenizer_with(LLAMA_3), "qa", AUTO, AUTO).question_text("Why?").count("system") == 0
 
 
-def test_a_template_without_a_system_turn_refuses_a_system_prompt() -> None:
-    assert prompt_of(tokenizer_with(NO_SYSTEM), "qa", AUTO, AUTO).question_text("Why?") == (
-        "<|head|>user\nWhy?<|eot|>\n<|head|>assistant\n"
-    )
-    with pytest.raises(LockstepError, match=r"prompt\.system can't be used.*no system turn.*auto"):
-        prompt_of(tokenizer_with(NO_SYSTEM), "qa", AUTO, "Be brief.")
+def test_a_template_without_a_system_turn_leaves_the_system_prompt_out(capsys: pytest.CaptureFixture[str]) -> None:
+    prompts = [prompt_of(tokenizer_with(NO_SYSTEM), "qa", AUTO, system) for system in (AUTO, "Be brief.")]
+    expected = "<|head|>user\nWhy?<|eot|>\n<|head|>assistant\n"
+    assert [prompt.question_text("Why?") for prompt in prompts] == [expected] * 2
+    assert "prompt.system is left out: the base's chat template has no system turn" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("template", [None, CHANGING], ids=["none", "one that changes from turn to turn"])
-def test_a_base_without_a_usable_template_gets_the_default_one(template: str | None) -> None:
-    assert prompt_of(tokenizer_with(template), "qa", AUTO, AUTO).template == DEFAULT_TEMPLATE
-    with pytest.raises(LockstepError, match=r"prompt\.system can't be used"):
-        prompt_of(tokenizer_with(template), "qa", AUTO, "Be brief.")
+def test_a_base_without_a_usable_template_gets_the_default_one(
+    template: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for system in (AUTO, "Be brief."):
+        assert prompt_of(tokenizer_with(template), "qa", AUTO, system).template == DEFAULT_TEMPLATE
+    assert "prompt.system is left out: the base has no chat template" in capsys.readouterr().err
 
 
 def test_special_tokens_in_a_template_of_ones_own_are_single_ids() -> None:

@@ -27,9 +27,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "data": {"path": "data/raw/colours.csv"},
     "tokenize": {"max_length": 64, "block_size": 32},
     "device": {"name": "cpu", "precision": "fp32", "threads": 1},
-    "train": {"epochs": 2, "per_device_batch_size": 8, "learning_rate": 0.01},
+    "prompt": {"system": "auto"},
+    "model": {"base": "tiny"},
+    "train": {"epochs": 2, "per_device_batch_size": 8, "learning_rate": 0.01, "keep": "last"},
     "evaluate": {"show": 2, "generate": 4, "generate_known": 3, "bootstrap_resamples": 100},
-    "generation": {"max_new_tokens": 8},
+    "generation": {"max_new_tokens": 8, "lookup": 0},
     "tracking": {"enabled": False},
 }
 
