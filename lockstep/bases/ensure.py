@@ -104,4 +104,7 @@ def locked() -> Iterator[None]:
     with writing(lock):
         Path(BASES).mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
-        yield
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # while it is locked: a waiting process creates it again
