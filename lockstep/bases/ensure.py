@@ -83,9 +83,9 @@ def mark_scratch() -> None:
 def _is_restored(name: str, entry: Entry) -> bool:
     """Whether DVC had the base of dvc.lock in its cache or remote and has put it back."""
     path = base_path(name).as_posix()
-    is_local = entry.source in ("folder", "gguf") and Path(entry.origin).exists()
-    if is_local or not DVC_LOCK.exists() or base_path(name).exists():
-        return False
+    is_own = entry.source not in PLACES
+    if (is_own and (Path(entry.origin).exists() or base_path(name).exists())) or not DVC_LOCK.exists():
+        return False  # one's own base is made from its source, and what one changed in it is not overwritten
     stage = (read_yaml(DVC_LOCK) or {}).get("stages", {}).get("base", {})
     if path not in [out.get("path") for out in stage.get("outs", [])]:
         return False
@@ -104,4 +104,7 @@ def locked() -> Iterator[None]:
     with writing(lock):
         Path(BASES).mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
-        yield
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # while it is locked: a waiting process creates it again

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from projects import ROOT
+from projects import ROOT, Project
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -33,8 +33,8 @@ SHIPPED = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 SHAPE = {"vocab_size": 400, "context": 64, "n_layer": 2, "n_head": 2, "n_embd": 32}
 
 
-def settings(base: Path | str, **changes: Any) -> Model:
-    return Model.model_validate({**SHIPPED["model"], "base": str(base), "scratch": SHAPE, **changes})
+def settings(base: str, **changes: Any) -> Model:
+    return Model.model_validate({**SHIPPED["model"], "base": base, "scratch": SHAPE, **changes})
 
 
 def untied() -> PreTrainedModel:
@@ -92,8 +92,8 @@ def test_dropout_of_other_families_is_set_too() -> None:
     assert {module.p for module in model.modules() if isinstance(module, nn.Dropout)} <= {0.2, 0.0}
 
 
-def test_without_a_setting_dropout_is_that_of_the_base(base: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-    assert build_model(settings(base, dropout="none"), tokenizer).config.attn_pdrop == 0.1
+def test_without_a_setting_dropout_is_that_of_the_base(project: Project, tokenizer: PreTrainedTokenizerFast) -> None:
+    assert build_model(settings("tiny", dropout="none"), tokenizer).config.attn_pdrop == 0.1
 
 
 def test_a_model_from_scratch_has_the_shape_of_the_settings(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -107,10 +107,10 @@ def test_a_model_from_scratch_has_the_shape_of_the_settings(tokenizer: PreTraine
     assert all(torch.equal(one, two) for one, two in zip(model.parameters(), again.parameters(), strict=True))
 
 
-def test_a_base_gets_an_embedding_for_an_added_padding_token(base: Path) -> None:
+def test_a_base_gets_an_embedding_for_an_added_padding_token(project: Project, base: Path) -> None:
     tokenizer = load_tokenizer(base, "base")
     set_pad_token(tokenizer, "[PAD]")
-    model = build_model(settings(base), tokenizer)
+    model = build_model(settings("tiny"), tokenizer)
     assert (model.config.vocab_size, model.config.pad_token_id, model.config.eos_token_id) == (401, 400, 0)
 
 

@@ -103,6 +103,7 @@ def test_lengths_beyond_the_models_context_are_an_error(project: Project, key: s
 def test_a_tokenizer_of_another_model_is_an_error(project: Project) -> None:
     path = Path("models/bases/tiny/config.json")
     path.write_text(path.read_text().replace('"vocab_size": 400', '"vocab_size": 380'))
+    write_manifest(path.parent)
     project.run("prepare")
     with pytest.raises(LockstepError, match="highest id is 399"):
         project.run("tokenize")

@@ -30,14 +30,14 @@ def run_folder(tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch) -> P
     """A folder with the data, code and base that a training run depends on."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text("stages: {train: {deps: [stages/train.py, data/tokenized]}}")
-    for name in ("stages/train.py", "data/tokenized/rows", "base/config.json"):
+    for name in ("stages/train.py", "data/tokenized/rows", "models/bases/mine/config.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
     return tmp_path
 
 
 def run_of(settings: Any = "x", stop: Any = None, **model: Any) -> AbstractContextManager[Path]:
-    validated = Model.model_validate({**MODEL, "base": "./base", **model})
+    validated = Model.model_validate({**MODEL, "base": "mine", **model})
     return training_run([settings], validated, stop or StopRequest())
 
 
@@ -48,7 +48,7 @@ def name_of(settings: Any = "x", **model: Any) -> str:
 
 def test_a_run_has_its_own_folder_for_its_settings_base_data_and_code(run_folder: Path) -> None:
     names = [name_of(), name_of("y"), name_of(dropout=0.3), name_of(Hardware("cpu", "bf16", 2))]
-    for name in ("stages/train.py", "data/tokenized/rows", "base/config.json"):
+    for name in ("stages/train.py", "data/tokenized/rows", "models/bases/mine/config.json"):
         (run_folder / name).write_text("2")
         names.append(name_of())
     assert len(set(names)) == len(names)
@@ -139,7 +139,7 @@ def test_an_experiment_that_dvc_runs_in_a_copy_keeps_its_checkpoints_in_the_proj
 ) -> None:
     name = name_of()
     copy = run_folder / ".dvc" / "tmp" / "exps" / "tmp1"
-    for file in ("dvc.yaml", "stages/train.py", "data/tokenized/rows", "base/config.json"):
+    for file in ("dvc.yaml", "stages/train.py", "data/tokenized/rows", "models/bases/mine/config.json"):
         (copy / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(run_folder / file, copy / file)
     monkeypatch.chdir(copy)
