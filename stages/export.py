@@ -49,7 +49,8 @@ def main() -> None:
         evaluate=read_json(EVALUATE_METRICS, "make evaluate"),
         train=read_json(TRAIN_METRICS, "make train"),
     )
-    provenance = stage_provenance("export", {}, without=("export.push_to_hub", "export.hub_private", "export.push_lookup"))
+    pushing = ("export.push_to_hub", "export.hub_private", "export.push_lookup")  # these change no file
+    provenance = stage_provenance("export", {}, without=pushing)
     with whole_folder(EXPORT) as folder:
         save_model(model, tokenizer, folder, generation_config(params.generation, tokenizer))
         write_prompt(folder, prompt)

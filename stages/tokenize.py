@@ -25,9 +25,9 @@ def main() -> None:
     from lockstep.core.provenance import stage_provenance, write_provenance
     from lockstep.core.settings import load_params
     from lockstep.core.tracking import track
-    from lockstep.pretrained.chat_template import prompt_of
-    from lockstep.pretrained.prompt_encoder import PromptEncoder
     from lockstep.pretrained.tokenizer import encoder_of, save_tokenizer
+    from lockstep.prompting.chat_template import prompt_of
+    from lockstep.prompting.prompt_encoder import PromptEncoder
     from lockstep.tokenization.base_tokenizer import base_tokenizer, prepared_kind
     from lockstep.tokenization.row_workers import SplitTokenizer
     from lockstep.tokenization.tokenize_outputs import reject_records, summary_line, tokenize_metrics

@@ -45,9 +45,9 @@ def load_assistant(model: str, revision: str | None = None) -> "Assistant":
     from lockstep.generation.sampling import Sampling
     from lockstep.modeling.model import load_model
     from lockstep.pretrained.base import resolve_model
-    from lockstep.pretrained.chat_template import AUTO, prompt_of
     from lockstep.pretrained.model_folder import check_generation_config
     from lockstep.pretrained.tokenizer import load_tokenizer
+    from lockstep.prompting.chat_template import AUTO, prompt_of
 
     folder = resolve_model(model, revision)
     check_generation_config(folder, model)

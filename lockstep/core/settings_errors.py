@@ -27,7 +27,9 @@ def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
 def _joined(reasons: list[str]) -> str:
     """The reasons of one key with 'or' between them, each once: pydantic gives one for every member of a union."""
     first, *others = dict.fromkeys(reasons)
-    return " or ".join([first, *(other.removeprefix("allowed is ") for other in others)])
+    return " or ".join(
+        [first, *(other.removeprefix("allowed is ").replace("a number is needed", "a number") for other in others)]
+    )
 
 
 def _describe(problem: Any, model: Any) -> tuple[str, str]:

@@ -19,8 +19,8 @@ from lockstep.evaluation.answers import TestQuestion, draw_questions
 from lockstep.evaluation.question_kinds import KNOWN
 from lockstep.evaluation.self_checks import check_leakage
 from lockstep.modeling.distributed import ProcessGroup
-from lockstep.pretrained.prompt_encoder import PromptEncoder
 from lockstep.pretrained.tokenizer import encoder_of
+from lockstep.prompting.prompt_encoder import PromptEncoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from lockstep.artifacts.lookup import Lookup
 from lockstep.artifacts.prompt import Prompt
 from lockstep.generation.engine import Answer, Engine
 from lockstep.generation.sampling import Sampling
-from lockstep.pretrained.prompt_encoder import PromptEncoder
 from lockstep.pretrained.tokenizer import encoder_of
+from lockstep.prompting.prompt_encoder import PromptEncoder
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from lockstep.artifacts.records import Question
 from lockstep.artifacts.rows import Ids, Row, RowBlock
 from lockstep.core.errors import LockstepError
 from lockstep.pretrained.plain_encoding import Encoder
-from lockstep.pretrained.prompt_encoder import PromptEncoder
+from lockstep.prompting.prompt_encoder import PromptEncoder
 
 MIN_QUESTION_SHARE = 4  # a question is never cut to less than max_length / MIN_QUESTION_SHARE tokens
 

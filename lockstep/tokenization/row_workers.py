@@ -13,7 +13,7 @@ from lockstep.core.parallel import ordered_map
 from lockstep.core.paths import SPLITS, prepared_split
 from lockstep.core.settings import Tokenize
 from lockstep.pretrained.plain_encoding import Encoder
-from lockstep.pretrained.prompt_encoder import PromptEncoder
+from lockstep.prompting.prompt_encoder import PromptEncoder
 from lockstep.tokenization.examples import OverlongRows, QuestionTokenizer, encode_texts, group_texts
 
 SplitBatch = tuple[str, LineBatch]  # a split and some lines of its file

@@ -7,7 +7,7 @@ from preparing import ROOT, Project, csv_of, faq
 from refusals import refusal
 
 SHIPPED = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("data/raw/data_science.csv", "data/raw/data.csv")
-FIELDS = "{question} is needed once and, after it, {answer} once"
+FIELDS = "auto is needed, or a text with {question} once and, after it, {answer} once"
 NO_YAML = "is not valid YAML"
 
 # One line of params.yaml as shipped, what a person may write in its place, and what the error says of it.
@@ -29,27 +29,27 @@ BAD: list[tuple[str, str, str]] = [
     ("  train: 0.8", "  train: 80", "split.train = 80: allowed is at most 1."),
     ("  validation: 0.1", "  validation: -0.1", "split.validation = -0.1: allowed is at least 0."),
     ("  near_duplicate_threshold: 0.6", "  near_duplicate_threshold: .nan", "split.near_duplicate_threshold = nan: allowed is a finite number."),
-    ('  template: "Question: {question}\\nAnswer: {answer}"', '  template: "Q: {question}"',
+    ("  template: auto", '  template: "Q: {question}"',
      f"prompt.template = 'Q: {{question}}': {FIELDS}."),
-    ('  template: "Question: {question}\\nAnswer: {answer}"', '  template: "{answer} {question}"',
+    ("  template: auto", '  template: "{answer} {question}"',
      f"prompt.template = '{{answer}} {{question}}': {FIELDS}."),
-    ('  template: "Question: {question}\\nAnswer: {answer}"', "  template: {question}",
+    ("  template: auto", "  template: {question}",
      "prompt.template = {'question': None}: allowed is a text."),
     ("  max_length: 256", "  max_length: 1.5", "tokenize.max_length = 1.5: allowed is a whole number."),
     ("  pad_token: none", '  pad_token: ""', "tokenize.pad_token = '': allowed is a text that is not empty."),
-    ("  base: tiny", "  base: scratch\n  revison: none",
+    ("  base: smollm2-135m", "  base: scratch\n  revison: none",
      "model.revison: no such setting, did you mean model.revision?"),
     ("  revision: none", "  revision: abc\n  base: scratch", "base is set twice"),
-    ("  dropout: 0.1", "  dropout: 1", "model.dropout = 1: allowed is less than 1."),
+    ("  dropout: auto", "  dropout: 1", "model.dropout = 1: allowed is 'auto' or less than 1."),
     ("    n_embd: 256", "    n_embd: 250", "model.scratch: n_embd 250 is no multiple of n_head 4."),
     ("    vocab_size: 8192", "    vocab_size: 100", "model.scratch.vocab_size = 100: allowed is at least 257."),
     ("  name: auto", "  name: gpu", "device.name = 'gpu': allowed is 'auto', 'cpu', 'cuda' or 'mps'."),
     ("  threads: auto", "  threads: 0", "device.threads = 0: allowed is 'auto' or at least 1."),
-    ("  epochs: 8", "  epochs: yes", "train.epochs = true: a number is needed, not true or false."),
-    ("  epochs: 8", "  epoch: 8",
+    ("  epochs: auto", "  epochs: yes", "train.epochs = true: allowed is 'auto' or a number, not true or false."),
+    ("  epochs: auto", "  epoch: 8",
      "train.epochs is missing; train.epoch: no such setting, did you mean train.epochs?"),
-    ("  learning_rate: 5.0e-4", "  learning_rate: .inf", "train.learning_rate = inf: allowed is a finite number."),
-    ("  learning_rate: 5.0e-4", "  learning_rate: 0,0005", "train.learning_rate = '0,0005': allowed is a number."),
+    ("  learning_rate: auto", "  learning_rate: .inf", "train.learning_rate = inf: allowed is 'auto' or a finite number."),
+    ("  learning_rate: auto", "  learning_rate: 0,0005", "train.learning_rate = '0,0005': allowed is 'auto' or a number."),
     ("  warmup_ratio: 0.1", "  warmup_ratio: 1", "train.warmup_ratio = 1: allowed is less than 1."),
     ("  weight_decay: 0.1", "  weight_decay: -1", "train.weight_decay = -1: allowed is at least 0."),
     ("  bootstrap_resamples: 2000", "  bootstrap_resamples: 10", "evaluate.bootstrap_resamples = 10: allowed is at least 100."),
@@ -89,9 +89,9 @@ def test_bad_setting_is_refused_in_one_line(prepared: Project, old: str, new: st
     assert error_line(prepared, changed(old, new)) == expected
 
 
-LINE_OF_EPOCHS = SHIPPED[: SHIPPED.index("  epochs: 8")].count("\n") + 1
+LINE_OF_EPOCHS = SHIPPED[: SHIPPED.index("  epochs: auto")].count("\n") + 1
 FILES: dict[str, tuple[str | bytes, str]] = {
-    "a tab": (changed("  epochs: 8", "\tepochs: 8"), f"params.yaml line {LINE_OF_EPOCHS} {NO_YAML}: a tab stands before its text; indent with blanks. Put that line right."),
+    "a tab": (changed("  epochs: auto", "\tepochs: 8"), f"params.yaml line {LINE_OF_EPOCHS} {NO_YAML}: a tab stands before its text; indent with blanks. Put that line right."),
     "no closing bracket": (changed("seed: 42", "seed: [42"), f"params.yaml line 4 {NO_YAML}: a [ is opened and never closed. Put that line right."),
     "no closing quote": (changed('  files: "*"', '  files: "*'), f"params.yaml line 29 {NO_YAML}: its indentation does not fit the lines above, or a quote in them is not closed. Put that line right."),
     "two colons": (changed("seed: 42", "seed: 42: 43"), f"params.yaml line 4 {NO_YAML}: a colon too many (a text that holds one needs quotes), or wrong indentation. Put that line right."),

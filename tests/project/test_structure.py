@@ -43,22 +43,23 @@ ALLOWED = {
     "artifacts": ("core",),
     "pretrained": ("core",),
     "bases": ("core", "pretrained"),
+    "prompting": ("core", "artifacts", "pretrained"),
     "data": ("core", "artifacts"),
-    "tokenization": ("core", "artifacts", "pretrained"),
+    "tokenization": ("core", "artifacts", "pretrained", "prompting"),
     "modeling": ("core", "pretrained"),
     "training": ("core", "artifacts", "pretrained", "modeling"),
-    "generation": ("core", "artifacts", "pretrained"),
-    "evaluation": ("core", "artifacts", "pretrained", "modeling", "generation"),
+    "generation": ("core", "artifacts", "pretrained", "prompting", "modeling"),
+    "evaluation": ("core", "artifacts", "pretrained", "prompting", "modeling", "generation"),
     "export": ("core", "pretrained"),
-    "chat": ("core", "artifacts", "pretrained", "modeling", "generation"),
+    "chat": ("core", "artifacts", "pretrained", "prompting", "modeling", "generation"),
     "server": ("core", "artifacts", "pretrained", "generation", "chat"),
     "review": ("core", "evaluation", "export"),
     "verify": ("core", "pretrained", "review"),
 }
 # (file, stage that depends on its folder but does not use it): a change of such a file runs that stage once too often.
 SURPLUS = {
-    ("lockstep/artifacts/records.py", "train"),
     ("lockstep/core/parallel.py", "export"),
+    ("lockstep/prompting/chat_template.py", "evaluate"),
     ("lockstep/bases/own.py", "base"),  # a run of base that finds the base whole is a second's work
     *((f"lockstep/core/{name}.py", "base") for name in ("git", "parallel", "provenance", "tracking")),
 }

@@ -11,8 +11,8 @@ from lockstep.artifacts.prompt import Prompt
 from lockstep.artifacts.records import Question
 from lockstep.artifacts.rows import Row, RowBlock, audit
 from lockstep.core.errors import LockstepError
-from lockstep.pretrained.prompt_encoder import PromptEncoder
 from lockstep.pretrained.tokenizer import encoder_of, train_tokenizer
+from lockstep.prompting.prompt_encoder import PromptEncoder
 from lockstep.tokenization.examples import OverlongRows, QuestionTokenizer, encode_texts, group_texts
 
 BYTES = train_tokenizer([], 257, 512)

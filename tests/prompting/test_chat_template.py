@@ -6,9 +6,9 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from lockstep.artifacts.prompt import DEFAULT_TEMPLATE
-from lockstep.pretrained.chat_template import AUTO, prompt_of
-from lockstep.pretrained.prompt_encoder import PromptEncoder
 from lockstep.pretrained.tokenizer import encoder_of, train_tokenizer
+from lockstep.prompting.chat_template import AUTO, prompt_of
+from lockstep.prompting.prompt_encoder import PromptEncoder
 
 CHATML = (
     "{% for m in messages %}{% if loop.first and m['role'] != 'system' %}{{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}"

@@ -1,0 +1,1 @@
+"""The prompt of a base, taken from its chat template, and the ids of questions and answers in it."""
