@@ -19,10 +19,21 @@ from lockstep.core.errors import LockstepError
 LOOKUP_FILE = "lookup.jsonl"  # beside a model; the pairs it looks up
 MOST_PAIRS = 50_000  # more would make a row wait for the comparison
 QUERIES_AT_ONCE = 64  # questions compared with all pairs at a time, which bounds memory
-OWN_SHARE = 0.5  # of the training rows that have their own pair among those before them
-SWAPPED_SHARE = 0.3  # of those whose pairs stand in the wrong order, so that not only the last one counts
+OWN_SHARE = 0.5  # of the training rows that have their own pair among those before them,
+NONE_SHARE = 0.15  # and of those that have no pair: the model has to answer by itself where nothing can be looked up
+SWAPPED_SHARE = 0.3  # of the first whose pairs stand in the wrong order, so that not only the last one counts
 CHANGES = 0.45  # probability of each change that rewords such a row's question
 SMALL_WORDS = set("a an the of is are to in for and or do does did i my you me it that this on with can".split())  # noqa: SIM905
+OPENINGS = (  # how people begin to ask
+    "Please explain:",
+    "Could you tell me",
+    "I keep reading about this,",
+    "In plain words,",
+    "Quick question:",
+    "Somebody asked me",
+    "I don't get it,",
+    "hi,",
+)
 
 Pair = tuple[str, str]  # question, answer
 
@@ -62,28 +73,29 @@ class Lookup:
         Half of the rows (OWN_SHARE, by their id) have their own pair among those before them and ask in other words, as
         a person would who asks for what is in the data. The others never see their own pair.
         """
-        texts = [row.question for row in rows]
-        draws = [random.Random(row.id) for row in rows]
-        has_own = [draw.random() < OWN_SHARE for draw in draws]
-        result = []
-        for row, draw, own, near in zip(rows, draws, has_own, self.nearest(texts, self.count + 1), strict=True):
-            others = [index for index in near if self.pairs[index] != (row.question, row.answer)][-self.count :]
-            pairs = [self.pairs[index] for index in others]
-            if own:
-                pairs = [*pairs[1:], (row.question, row.answer)]
-                if draw.random() < SWAPPED_SHARE:
-                    pairs.reverse()
-            result.append((reworded(row.question, draw) if own else row.question, pairs))
-        return result
+        near = self.nearest([row.question for row in rows], self.count + 1)
+        return [self._training_turns(row, indices) for row, indices in zip(rows, near, strict=True)]
+
+    def _training_turns(self, row: Question, near: list[int]) -> tuple[str, list[Pair]]:
+        """training_turns of one row. near: indices of the pairs nearest to it, its own among them."""
+        draw = random.Random(row.id)
+        share = draw.random()
+        own = (row.question, row.answer)
+        others = [self.pairs[index] for index in near if self.pairs[index] != own][-self.count :]
+        if share >= OWN_SHARE:
+            return row.question, [] if share < OWN_SHARE + NONE_SHARE else others
+        pairs = [*others[1:], own]
+        return reworded(row.question, draw), pairs[::-1] if draw.random() < SWAPPED_SHARE else pairs
 
 
 def reworded(question: str, draw: random.Random) -> str:
-    """A question as a hasty person types it: some small words missing, maybe in lower case, maybe without its mark."""
+    """A question as a hasty person types it: some small words missing, maybe another beginning, maybe in lower case,
+    maybe without its mark."""
     words = question.split()
-    kept = [word for word in words if word.lower() not in SMALL_WORDS or draw.random() > CHANGES]
-    text = " ".join(kept or words)
+    kept = [word for word in words if word.lower() not in SMALL_WORDS or draw.random() > CHANGES] or words
+    text = " ".join([draw.choice(OPENINGS), *kept] if draw.random() < CHANGES else kept)
     text = text.lower() if draw.random() < CHANGES else text
-    return (text.rstrip("?").rstrip() if draw.random() < CHANGES else text) or question
+    return text.rstrip("?").rstrip() or question if draw.random() < CHANGES else text
 
 
 def training_lookup(path: Path, count: int) -> Lookup:

@@ -13,6 +13,7 @@ from lockstep.core.settings import Generation
 from lockstep.evaluation.question_kinds import NEW
 from lockstep.generation.conversation import Assistant, prompt_ids
 from lockstep.generation.engine import Answer, Engine
+from lockstep.generation.kv_cache import BATCH_SIZES
 from lockstep.generation.sampling import Sampling
 from lockstep.modeling.collate import longest_first
 from lockstep.modeling.distributed import SINGLE_PROCESS, ProcessGroup
@@ -86,6 +87,6 @@ def generate_answers(
     prompts = [prompt_ids(assistant, [], question.question, sampling.max_new_tokens) for question in questions]
     # By length, so that each process's share takes about as long.
     order = processes.share(longest_first([len(prompt) for prompt in prompts]))
-    own = assistant.engine.generate([prompts[index] for index in order], sampling)
+    own = assistant.engine.generate([prompts[index] for index in order], sampling, BATCH_SIZES[-1])
     every = dict(pair for part in processes.all_gather(list(zip(order, own, strict=True))) for pair in part)
     return [every[index] for index in range(len(prompts))]

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from lockstep.generation import grouped_attention
 from lockstep.generation.decoder import Decoder, Sequence
+from lockstep.generation.grouped_attention import shares_heads
 from lockstep.generation.kv_cache import BATCH_SIZES, batch_invariant_sizes, supports_batched_cache
 from lockstep.generation.prepacked_linear import inference_copy
 from lockstep.generation.sampling import Sampling
@@ -40,7 +42,7 @@ class Engine:
         self.batch_sizes: tuple[int, ...] = ()
         if supports_batched_cache(self.model):
             # Plain products and a softmax: unlike fused kernels, their sums do not depend on the number of threads.
-            self.model.set_attn_implementation("eager")
+            self.model.set_attn_implementation(grouped_attention.NAME if shares_heads(self.model) else "eager")
             self.batch_sizes = batch_invariant_sizes(self.model, self.context)
 
     def decoder(self) -> Decoder:

@@ -14,11 +14,12 @@ AUTO = "auto"
 REFERENCE_WEIGHTS = 135e6  # size of the model at which RATE was found;
 RATE = 3e-4  # other sizes take it times the root of the ratio,
 HIGHEST_RATE = 5e-4  # never more than this
+LOOKUP_FACTOR = 1 / 3  # a model that looks answers up takes a third: it need not know them by heart
 LORA_FACTOR = 10  # adapters take a rate so many times higher,
 HIGHEST_LORA_RATE = 2e-3  # never more than this
 STEPS_PER_EPOCH = 32  # about as many are wanted, with
 SMALLEST_BATCH, LARGEST_BATCH = 4, 32  # rows in a step at least and at most,
-STEP_TOKENS = 2048  # and tokens at most, for they take memory
+STEP_TOKENS = 1536  # and tokens at most, for they take memory
 QUESTION_EPOCHS = ((100, 12), (400, 8), (2_000, 5), (20_000, 3), (100_000, 2))  # up to so many rows, so many epochs
 LOOKUP_EPOCHS = ((100, 6), (400, 3), (2_000, 1))  # where the answers can be looked up
 TEXT_EPOCHS = ((100, 6), (400, 4), (20_000, 3))
@@ -59,7 +60,7 @@ def choose_settings(train: Train, prompt: Prompt, weights: int, rows: int, token
     chosen = {
         "epochs": _epochs(prompt, weights, rows),
         "per_device_batch_size": _batch(rows, tokens / max(rows, 1)),
-        "learning_rate": _rate(train.method, weights),
+        "learning_rate": _rate(train.method, weights, prompt.lookup > 0),
         "keep": "last" if prompt.kind == "qa" else "best",
     }
     values = train.model_dump()
@@ -83,8 +84,8 @@ def _batch(rows: int, row_tokens: float) -> int:
     return min(max(2 ** round(math.log2(max(wanted, 1))), SMALLEST_BATCH), LARGEST_BATCH)
 
 
-def _rate(method: str, weights: int) -> float:
+def _rate(method: str, weights: int, looks_up: bool) -> float:
     """The rate at this size, with two significant digits."""
-    rate = min(RATE * math.sqrt(REFERENCE_WEIGHTS / weights), HIGHEST_RATE)
+    rate = min(RATE * math.sqrt(REFERENCE_WEIGHTS / weights), HIGHEST_RATE) * (LOOKUP_FACTOR if looks_up else 1)
     rate = min(rate * LORA_FACTOR, HIGHEST_LORA_RATE) if method == "lora" else rate
     return float(f"{rate:.1e}")

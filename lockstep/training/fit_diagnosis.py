@@ -12,6 +12,7 @@ NO_VALIDATION = "no validation split, so overfitting can't be seen"
 DID_NOT_LEARN = "nothing learnt: validation loss hardly fell; raise the learning rate or check the data"
 OVERFITTING = "overfitting after epoch {best}: validation loss rose again"
 UNDERFITTING = "underfitting: validation loss was still falling; more epochs would help"
+ONE_EPOCH = "one epoch: validation loss fell from {before:.2f} to {after:.2f}"  # no second point tells where it goes
 GOOD_FIT = "good fit: validation loss had levelled out"
 
 
@@ -44,6 +45,8 @@ def verdict(validation: list[float | None], best: int) -> str:
         return NO_VALIDATION
     if losses[best] > losses[0] * (1 - MIN_IMPROVEMENT):
         return DID_NOT_LEARN
+    if len(losses) == 2:
+        return ONE_EPOCH.format(before=losses[0], after=losses[1])
     if losses[-1] > losses[best] * (1 + OVERFITTING_RISE):
         return OVERFITTING.format(best=best)
     if best == len(losses) - 1 and losses[-1] < losses[-2] * (1 - STILL_FALLING):
