@@ -166,6 +166,16 @@ def test_a_second_push_replaces_weights_and_keeps_other_files(tmp_path: Path, re
     assert sorted(reached.repositories["me/mine"].files) == ["LICENSE", "README.md", "config.json", "model.safetensors"]
 
 
+def test_files_that_stay_at_home_are_not_uploaded_and_go_where_they_were(tmp_path: Path, reached: Hub) -> None:
+    reached.repositories["me/mine"] = Repository(True, {"lookup.jsonl": b"{}"})
+    folder = small_export(tmp_path / "export")
+    (folder / "lookup.jsonl").write_text('{"question": "Why?", "answer": "So."}')
+    push_folder(folder, "me/mine", True, left_out=["lookup.jsonl"])
+    assert sorted(reached.repositories["me/mine"].files) == ["README.md", "config.json", "model.safetensors"]
+    push_folder(folder, "me/mine", True)
+    assert "lookup.jsonl" in reached.repositories["me/mine"].files
+
+
 @pytest.mark.parametrize(
     ("part", "status"), [("repos/create", 403), ("/commit/", 403), ("/objects/", 403), ("preupload", 404)]
 )
