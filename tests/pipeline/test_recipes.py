@@ -43,8 +43,8 @@ def copy_beginning(project: Project, name: str) -> None:
         project.put(name, text.getvalue())
 
 
-def follow(project: Project, name: str, **export: Any) -> Params:
-    """Merge a preset, run it for one epoch on the two-layer base, and return the settings as the preset left them."""
+def follow(project: Project, name: str, base: str = "tiny", **export: Any) -> Params:
+    """Merge a preset, run it for one epoch on a base here, and return the settings as the preset left them."""
     copy_beginning(project, SAMPLES[name])
     (project.folder / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     merge_preset(name, Path("params.yaml"), ROOT / "presets")
@@ -54,7 +54,7 @@ def follow(project: Project, name: str, **export: Any) -> Params:
     for section, key in (("data", "context"), ("export", "hub_repo"), ("tokenize", "pad_token")):
         project.params[section][key] = project.params[section][key] or "none"
     project.set("export", **export)
-    project.set("model", base="tiny", revision="none")
+    project.set("model", base=base, revision="none")
     project.set("train", epochs=1)
     project.set("device", name="cpu", precision="fp32", threads=1)
     project.set("generation", max_new_tokens=8)
@@ -166,3 +166,41 @@ def test_the_whole_sample_of_a_preset_can_be_prepared(
     assert metrics["kind"] == ("text" if source.is_dir() else "qa")
     assert min(metrics["rows"][split] for split in ("train", "validation", "test")) > 0
     assert metrics["rejected"] == 0
+
+
+SHAPES = {  # layers, heads, width
+    "distilgpt2-data-science": (6, 12, 768),
+    "gpt2-hub": (12, 12, 768),
+    "gpt2-medium-story": (24, 16, 1024),
+    "gpt2-medium-chatbot": (24, 16, 1024),
+    "distilgpt2-texts": (6, 12, 768),
+}
+GPT2_TOKENIZER = ROOT.parent / "shared" / "data" / "gpt2-tokenizer"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.skipif(not GPT2_TOKENIZER.is_dir(), reason="GPT-2's own tokenizer is not beside the checkout")
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_recipe_runs_on_random_weights_of_its_bases_exact_shape(project: Project, name: str) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, GPT2Config
+
+    from lockstep.modeling.model import save_model
+    from lockstep.pretrained.tokenizer import set_pad_token
+
+    layers, heads, width = SHAPES[name]
+    tokenizer = load_tokenizer(GPT2_TOKENIZER, "gpt2")
+    set_pad_token(tokenizer, None)
+    torch.manual_seed(1)
+    config = GPT2Config(n_layer=layers, n_head=heads, n_embd=width)
+    model = AutoModelForCausalLM.from_config(config).half()
+    save_model(model, tokenizer, project.folder / "random")
+    project.add_base(project.folder / "random", "gpt2-shape")
+    follow(project, name, base="gpt2-shape", push_to_hub=False)
+    exported = project.json("models/export/config.json")
+    assert (exported["n_layer"], exported["n_head"], exported["n_embd"]) == (layers, heads, width)
+    assert project.json("metrics/tokenize.json")["vocabulary_model"] == 50257
+    assert exported["vocab_size"] == 50257 + (load_params().tokenize.pad_token is not None)
+    losses = project.json("metrics/train.json")["epochs"]
+    assert losses["1"]["train_loss"] < losses["0"]["train_loss"]
