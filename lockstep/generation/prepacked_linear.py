@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lockstep.modeling.device import cpu_has_bf16
 
 BF16_WEIGHTS = 50_000_000  # weights of a model; a smaller one is as fast in fp32
+STEP_ROWS = 16  # rows of a product in bf16 while sequences are decoded
 PACKING_BATCH = 8  # rows of x that oneDNN optimises the layout for; any number may be multiplied
 
 
@@ -36,6 +38,15 @@ class PrepackedLinear(nn.Module):
         self.dtype = dtype
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        is_step = x.dim() == 3 and x.shape[1] == 1 and x.shape[0] > 1  # a token of each of several sequences
+        if self.dtype == torch.float32 or not is_step:
+            return self._product(x)
+        # In bf16 the order of a sum depends on the number of rows, so that number is always the same.
+        rows = functional.pad(x[:, 0], (0, 0, 0, -len(x) % STEP_ROWS))  # (rows, in), whole blocks
+        blocks = [self._product(block) for block in rows.split(STEP_ROWS)]  # (STEP_ROWS, out) each
+        return torch.cat(blocks)[: len(x), None]  # (B, 1, out)
+
+    def _product(self, x: torch.Tensor) -> torch.Tensor:
         product = torch.ops.mkldnn._linear_pointwise(x.to(self.dtype), self.packed, self.bias, "none", [], "")
         return product.to(x.dtype)  # (..., out)
 
