@@ -33,12 +33,15 @@ def main() -> None:
     from lockstep.chat.load_export import load_exported
     from lockstep.core.atomic_files import write_text
     from lockstep.core.paths import EXPORT
-    from lockstep.generation.conversation import Conversation
+    from lockstep.generation.conversation import prompt_ids
 
     assistant = load_exported(str(EXPORT))
     questions = [json.loads(line) for line in QUESTIONS.read_text(encoding="utf-8").splitlines()]
-    for question in questions:
-        question["answer"] = "".join(Conversation(assistant, assistant.sampling).ask(question["question"])).strip()
+    limit = assistant.sampling.max_new_tokens
+    prompts = [prompt_ids(assistant, [], question["question"], limit) for question in questions]
+    # Together, as an answer is the same alone and beside others.
+    for question, answer in zip(questions, assistant.engine.generate(prompts, assistant.sampling), strict=True):
+        question["answer"] = answer.text.strip()
     write_text(PAGE, page(questions, read_grades()))
     print(f"{PAGE}: {len(questions)} answers")
 
