@@ -63,3 +63,15 @@ def test_leakage_is_refused_by_name() -> None:
     with pytest.raises(LockstepError, match=r"3 questions, 2 near duplicates\..*`make recheck repro`"):
         check_leakage({"questions": 3, "answers": 0, "near_duplicates": 2})
     assert check_leakage({"questions": 0}) == 0
+
+
+def test_in_bf16_a_row_may_differ_by_a_share_of_its_loss_and_by_no_more(model: Any, rows: list[dict[str, Any]]) -> None:
+    hardware = Hardware("cpu", "bf16", 1)
+    scores = score_rows(model, rows, Hardware("cpu", "fp32", 1), 0)  # about six nats per token, of random weights
+    for factor, is_refused in ((1.08, False), (0.92, False), (1.2, True), (0.8, True)):
+        moved = Scores(scores.nll * factor, scores.targets, scores.correct)
+        if is_refused:
+            with pytest.raises(LockstepError, match="contradicts itself"):
+                check_scores(model, rows, moved, hardware, 0, "tuned")
+        else:
+            check_scores(model, rows, moved, hardware, 0, "tuned")
